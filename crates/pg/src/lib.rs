@@ -1,0 +1,30 @@
+//! The only room that speaks Postgres.
+//!
+//! * [`Session`]: one dedicated connection, for migrations and listening.
+//! * [`Pool`]: the connections that requests share; [`RequestTx`] is the only
+//!   way to run a user's statement: as the caller's role, with the caller's
+//!   claims, in one round trip.
+//! * [`SqlBuf`]: the only way to build SQL.
+//! * [`catalog`]: what the database looks like.
+//! * [`cluster`]: the PostgreSQL that we start and look after.
+//! * [`migrate`]: our own schema.
+//!
+//! Invariants: no dialect is known here; nothing here reads the environment;
+//! a pooled connection is never handed out while a transaction is open on it.
+
+mod error;
+mod pool;
+mod request_tx;
+mod rows;
+mod session;
+mod sql_buf;
+mod target;
+mod wire;
+
+pub use error::{DbError, Error};
+pub use pool::{Pool, PoolConfig, PoolStats};
+pub use request_tx::{Isolation, OpenTx, RequestTx};
+pub use rows::{Column, Row, Rows, Values};
+pub use session::{Notification, Session};
+pub use sql_buf::{Param, SqlBuf, TypeName};
+pub use target::{Host, Target, TargetError, Tls};

@@ -1,0 +1,27 @@
+//! The history itself, in the one place that names the files.
+//!
+//! Append only. A file that was released keeps its text for ever: databases
+//! remember its checksum and refuse to start with another.
+
+use super::Migration;
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../../migrations/", $file)),
+        }
+    };
+}
+
+/// Every migration of schemas that Ferrobase owns, in order.
+pub const MIGRATIONS: &[Migration] = &[
+    migration!(1, "ledger", "0001_ledger.sql"),
+    migration!(2, "roles", "0002_roles.sql"),
+    migration!(3, "schemas", "0003_schemas.sql"),
+    migration!(4, "auth", "0004_auth.sql"),
+    migration!(5, "services", "0005_services.sql"),
+    migration!(6, "change_watch", "0006_change_watch.sql"),
+    migration!(7, "table_guard", "0007_table_guard.sql"),
+];

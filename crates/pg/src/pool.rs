@@ -1,0 +1,475 @@
+//! The connections that all requests share.
+//!
+//! A request becomes a [`Job`]: a few statements with one Sync behind them.
+//! Jobs whose statement has shown to be quick may follow one another on the
+//! same connection without waiting (pipelining); any other job gets a
+//! connection of its own, so that a slow query delays nobody else. Each job
+//! is its own implicit transaction: an error in one never touches the next.
+//!
+//! Start at [`Pool::submit`] (who runs where) and [`connection`] (the task
+//! that owns one connection).
+
+mod connection;
+mod lease;
+mod statements;
+mod timings;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kernel::Tasks;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::sql_buf::Param;
+use crate::target::Target;
+use connection::Connection;
+pub(crate) use connection::is_stale_plan;
+pub(crate) use lease::Lease;
+use lease::LeaseCommand;
+use timings::Timings;
+
+/// How the pool behaves.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Connections at most. Each costs Postgres a process.
+    pub connections_max: usize,
+    /// Connections that quick jobs spread over before they share. More than
+    /// two per core only makes Postgres switch between processes.
+    pub quick_connections: usize,
+    /// How long a job may wait for a connection.
+    pub acquire_limit: Duration,
+    /// A connection unused for this long is closed.
+    pub idle_limit: Duration,
+    /// The bytes of one job's result at most: it is held in memory.
+    pub result_bytes_max: usize,
+    /// Use named prepared statements. Off behind poolers in transaction mode.
+    pub prepared: bool,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 20,
+            quick_connections: 4,
+            acquire_limit: Duration::from_secs(10),
+            idle_limit: Duration::from_secs(60),
+            result_bytes_max: 256 << 20,
+            prepared: true,
+        }
+    }
+}
+
+/// Jobs in flight on one connection at most. Past a handful the gain is gone
+/// while a slow one among them would hold up more.
+const DEPTH_MAX: usize = 16;
+
+/// Jobs waiting for a connection at most: a longer queue could not be served
+/// within the wait limit anyway.
+const WAITING_MAX: usize = 4096;
+
+/// How often idle connections are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(5);
+
+/// First and longest pause between attempts to connect.
+const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+const RECONNECT_LAST: Duration = Duration::from_secs(1);
+
+/// A statement on its way to a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    pub(crate) text: Arc<str>,
+    /// Shared, so that a second try costs no copy of a large body.
+    pub(crate) params: Arc<[Param]>,
+    /// Never kept as a prepared statement: BEGIN, COMMIT, ROLLBACK.
+    pub(crate) control: bool,
+}
+
+/// Statements up to and including a Sync.
+pub(crate) type Segment = Vec<Statement>;
+
+pub(crate) type Reply = oneshot::Sender<Result<Vec<Rows>, Error>>;
+
+/// The work of one request.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    /// Which prepared statements may be shared: one set per role, since a
+    /// plan under row level security belongs to a role.
+    pub(crate) scope: Arc<str>,
+    /// Identifies the statement for [`Timings`]; `None` is never pipelined.
+    pub(crate) timing: Option<u64>,
+    started: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Work {
+    Run { segments: Vec<Segment>, reply: Reply },
+    Lease(oneshot::Sender<mpsc::Sender<LeaseCommand>>),
+}
+
+impl Job {
+    fn abandoned(&self) -> bool {
+        match &self.work {
+            Work::Run { reply, .. } => reply.is_closed(),
+            Work::Lease(reply) => reply.is_closed(),
+        }
+    }
+}
+
+/// The pool. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    target: Target,
+    config: PoolConfig,
+    tasks: Tasks,
+    /// Not a Tokio mutex: nothing is awaited while it is held.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: HashMap<u64, Slot>,
+    next_slot: u64,
+    connecting: usize,
+    waiting: VecDeque<(Job, bool)>,
+    timings: Timings,
+    last_connect_error: Option<String>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    jobs: mpsc::UnboundedSender<Job>,
+    in_flight: usize,
+    /// Every job in flight here is quick, so another may follow.
+    shareable: bool,
+    idle_since: Instant,
+}
+
+/// What the pool is doing, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Open connections.
+    pub open: usize,
+    /// Those with work in flight.
+    pub busy: usize,
+    /// Jobs waiting for a connection.
+    pub waiting: usize,
+    /// The configured maximum.
+    pub max: usize,
+}
+
+impl Pool {
+    /// A pool that connects when first used.
+    #[must_use]
+    pub fn new(target: Target, config: PoolConfig, tasks: &Tasks) -> Self {
+        let pool = Self(Arc::new(Inner {
+            target,
+            config,
+            tasks: tasks.clone(),
+            state: Mutex::default(),
+        }));
+        let reaper = Arc::downgrade(&pool.0);
+        let stop = tasks.token();
+        tasks.spawn("pool-reaper", async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(REAP_EVERY) => {}
+                    () = stop.cancelled() => break,
+                }
+                let Some(inner) = reaper.upgrade() else { break };
+                inner.reap();
+            }
+        });
+        pool
+    }
+
+    /// Where the pool connects to.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// What the pool is doing.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        let state = self.0.lock();
+        PoolStats {
+            open: state.slots.len(),
+            busy: state.slots.values().filter(|s| s.in_flight > 0).count(),
+            waiting: state.waiting.len(),
+            max: self.0.config.connections_max,
+        }
+    }
+
+    /// Closes every connection once its work is done and refuses new work.
+    pub fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.waiting.clear();
+        state.slots.clear();
+    }
+
+    pub(crate) async fn run(
+        &self,
+        segments: Vec<Segment>,
+        scope: Arc<str>,
+        timing: Option<u64>,
+    ) -> Result<Vec<Rows>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Run { segments, reply }, scope, timing, answer)
+            .await?
+    }
+
+    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
+        let (reply, answer) = oneshot::channel();
+        let scope = Arc::from("");
+        let commands = self
+            .submit(Work::Lease(reply), scope, None, answer)
+            .await?;
+        Ok(Lease::new(commands))
+    }
+
+    /// Finds a connection for the work, or lets it wait for one.
+    async fn submit<T>(
+        &self,
+        work: Work,
+        scope: Arc<str>,
+        timing: Option<u64>,
+        mut answer: oneshot::Receiver<T>,
+    ) -> Result<T, Error> {
+        let started = Arc::new(AtomicBool::new(false));
+        let job = Job {
+            work,
+            scope,
+            timing,
+            started: Arc::clone(&started),
+        };
+        if self.0.place(job)? {
+            return answer.await.map_err(|_| Error::Closed);
+        }
+        let wait = tokio::time::timeout(self.0.config.acquire_limit, &mut answer).await;
+        match wait {
+            Ok(answer) => answer.map_err(|_| Error::Closed),
+            // Out of the queue in the last moment: the limit is for waiting,
+            // not for working.
+            Err(_) if started.load(Ordering::Acquire) => answer.await.map_err(|_| Error::Closed),
+            Err(_) => Err(self.0.why_nothing_was_free()),
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent after every statement that changes it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the job to a connection (true) or puts it into the queue (false).
+    fn place(self: &Arc<Self>, job: Job) -> Result<bool, Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        let quick = job.timing.is_some_and(|key| state.timings.is_quick(key));
+        if let Some(id) = state.choose(quick, self.config.quick_connections) {
+            state.assign(id, job, quick);
+            return Ok(true);
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            return Err(Error::Busy);
+        }
+        state.waiting.push_back((job, quick));
+        if state.slots.len() + state.connecting < self.config.connections_max {
+            state.connecting += 1;
+            drop(state);
+            self.connect();
+        }
+        Ok(false)
+    }
+
+    /// Opens one more connection in the background.
+    fn connect(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        self.tasks.spawn("pool-connection", async move {
+            let stop = inner.tasks.token();
+            let mut pause = RECONNECT_FIRST;
+            loop {
+                let connected = tokio::select! {
+                    connected = crate::wire::login::login(&inner.target) => connected,
+                    () = stop.cancelled() => {
+                        inner.lock().connecting -= 1;
+                        return;
+                    }
+                };
+                match connected {
+                    Ok(connected) => {
+                        let (jobs, inbox) = mpsc::unbounded_channel();
+                        let Some(id) = inner.admit(jobs) else { return };
+                        Connection::new(connected, Arc::clone(&inner), id)
+                            .run(inbox)
+                            .await;
+                        inner.dismiss(id);
+                        return;
+                    }
+                    Err(error) => {
+                        if !inner.note_connect_error(&error) {
+                            return;
+                        }
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(RECONNECT_LAST);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes a new connection in and gives it the oldest waiting jobs.
+    fn admit(&self, jobs: mpsc::UnboundedSender<Job>) -> Option<u64> {
+        let mut state = self.lock();
+        state.connecting -= 1;
+        state.last_connect_error = None;
+        if state.closed {
+            return None;
+        }
+        let id = state.next_slot;
+        state.next_slot += 1;
+        let slot = Slot {
+            jobs,
+            in_flight: 0,
+            shareable: true,
+            idle_since: Instant::now(),
+        };
+        state.slots.insert(id, slot);
+        state.serve_waiting(id);
+        Some(id)
+    }
+
+    /// Removes a connection that has ended, and replaces it when it is missed.
+    fn dismiss(self: &Arc<Self>, id: u64) {
+        let mut state = self.lock();
+        state.slots.remove(&id);
+        let replace = !state.waiting.is_empty()
+            && !state.closed
+            && state.slots.len() + state.connecting < self.config.connections_max;
+        if replace {
+            state.connecting += 1;
+            drop(state);
+            self.connect();
+        }
+    }
+
+    /// Remembers why nobody could connect; false when nobody waits any more.
+    fn note_connect_error(&self, error: &Error) -> bool {
+        let mut state = self.lock();
+        state.waiting.retain(|(job, _)| !job.abandoned());
+        let wanted = !state.waiting.is_empty() && !state.closed;
+        // Others that are open will serve the queue: one failure is enough.
+        let others = !state.slots.is_empty();
+        state.last_connect_error = Some(error.to_string());
+        if !wanted || others {
+            state.connecting -= 1;
+            return false;
+        }
+        tracing::warn!("could not connect to PostgreSQL: {error}");
+        true
+    }
+
+    fn why_nothing_was_free(&self) -> Error {
+        match self.lock().last_connect_error.clone() {
+            Some(reason) => Error::Connect {
+                address: self.target.to_string(),
+                source: std::io::Error::other(reason),
+            },
+            None => Error::Timeout,
+        }
+    }
+
+    /// One job on this connection is done.
+    pub(super) fn finished(&self, id: u64, timing: Option<u64>, took: Duration) {
+        let mut state = self.lock();
+        if let Some(key) = timing {
+            state.timings.record(key, took);
+        }
+        if let Some(slot) = state.slots.get_mut(&id) {
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            if slot.in_flight == 0 {
+                slot.shareable = true;
+                slot.idle_since = Instant::now();
+            }
+        }
+        if !state.waiting.is_empty() {
+            state.serve_waiting(id);
+        }
+    }
+
+    fn reap(&self) {
+        let mut state = self.lock();
+        let limit = self.config.idle_limit;
+        // Dropping the sender ends the connection's task.
+        state
+            .slots
+            .retain(|_, slot| slot.in_flight > 0 || slot.idle_since.elapsed() < limit);
+    }
+}
+
+impl State {
+    /// The connection for the next job: an idle one, or for a quick job one
+    /// that only has quick jobs, once enough connections are busy.
+    fn choose(&self, quick: bool, quick_connections: usize) -> Option<u64> {
+        let idle = || {
+            self.slots
+                .iter()
+                .find(|(_, slot)| slot.in_flight == 0)
+                .map(|(id, _)| *id)
+        };
+        if !quick {
+            return if self.waiting.is_empty() { idle() } else { None };
+        }
+        let sharing = self
+            .slots
+            .values()
+            .filter(|slot| slot.in_flight > 0 && slot.shareable)
+            .count();
+        if sharing < quick_connections
+            && let Some(id) = idle()
+        {
+            return Some(id);
+        }
+        self.slots
+            .iter()
+            .filter(|(_, slot)| slot.shareable && (1..DEPTH_MAX).contains(&slot.in_flight))
+            .min_by_key(|(_, slot)| slot.in_flight)
+            .map(|(id, _)| *id)
+            .or_else(idle)
+    }
+
+    fn assign(&mut self, id: u64, job: Job, quick: bool) {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
+        slot.in_flight += 1;
+        slot.shareable &= quick;
+        job.started.store(true, Ordering::Release);
+        // A connection that has just ended drops the job, and with it the
+        // reply: its caller hears that the connection is closed.
+        let _ = slot.jobs.send(job);
+    }
+
+    fn serve_waiting(&mut self, id: u64) {
+        while self.slots.get(&id).is_some_and(|slot| slot.in_flight == 0) {
+            match self.waiting.pop_front() {
+                Some((job, _)) if job.abandoned() => {}
+                Some((job, quick)) => self.assign(id, job, quick),
+                None => break,
+            }
+        }
+    }
+}

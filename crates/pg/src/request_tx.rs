@@ -1,0 +1,248 @@
+//! The only way to run a user's statement.
+//!
+//! A [`RequestTx`] is one transaction: role, claims and request settings
+//! first, then the statements, all sent in one write with one Sync behind
+//! them. There is no BEGIN and no COMMIT: what stands before a Sync is one
+//! implicit transaction, which Postgres commits at the Sync or rolls back at
+//! the first error, and which ends every `set_config(…, true)` with it.
+//!
+//! Requests that must look at a result before they commit use
+//! [`RequestTx::open`], which holds a connection for as long as it takes.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::pool::{Lease, Pool, Segment, Statement};
+use crate::rows::Rows;
+use crate::sql_buf::SqlBuf;
+
+/// One transaction on behalf of a caller.
+#[derive(Clone, Debug)]
+pub struct RequestTx {
+    role: Arc<str>,
+    settings: SqlBuf,
+    statements: Vec<SqlBuf>,
+    isolation: Option<Isolation>,
+    read_only: bool,
+    rollback: bool,
+    alone: bool,
+}
+
+/// An isolation level other than the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// `REPEATABLE READ`
+    RepeatableRead,
+    /// `SERIALIZABLE`
+    Serializable,
+}
+
+impl Isolation {
+    /// Reads the name of a level; `None` for the default and below.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "repeatable read" => Some(Self::RepeatableRead),
+            "serializable" => Some(Self::Serializable),
+            _ => None,
+        }
+    }
+}
+
+impl RequestTx {
+    /// A transaction as `role` with these claims (`request.jwt.claims`).
+    #[must_use]
+    pub fn new(role: &Arc<str>, claims: &str) -> Self {
+        let mut settings = SqlBuf::new();
+        settings
+            .lit("SELECT set_config('role', ")
+            .param(role.to_string())
+            .lit(", true), set_config('request.jwt.claims', ")
+            .param(claims.to_owned())
+            .lit(", true)");
+        Self {
+            role: Arc::clone(role),
+            settings,
+            statements: Vec::new(),
+            isolation: None,
+            read_only: false,
+            rollback: false,
+            alone: false,
+        }
+    }
+
+    /// Sets one more setting for the length of the transaction.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        self.settings
+            .lit(", set_config(")
+            .text_literal(name)
+            .lit(", ")
+            .param(value.into())
+            .lit(", true)");
+        self
+    }
+
+    /// Adds a statement.
+    pub fn push(&mut self, statement: SqlBuf) -> &mut Self {
+        self.statements.push(statement);
+        self
+    }
+
+    /// Refuses every change of data.
+    pub fn read_only(&mut self) -> &mut Self {
+        if !self.read_only {
+            self.read_only = true;
+            self.settings
+                .lit(", set_config('transaction_read_only', 'on', true)");
+        }
+        self
+    }
+
+    /// Runs at another isolation level.
+    pub fn isolation(&mut self, isolation: Isolation) -> &mut Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// Undoes everything in the end (`Prefer: tx=rollback`).
+    pub fn rollback(&mut self) -> &mut Self {
+        self.rollback = true;
+        self
+    }
+
+    /// Never shares a connection with other requests in flight: for
+    /// statements whose duration nothing is known about.
+    pub fn alone(&mut self) -> &mut Self {
+        self.alone = true;
+        self
+    }
+
+    /// Runs the transaction and returns the rows of each statement. Retried
+    /// once when the schema changed under a prepared statement: nothing was
+    /// done then.
+    pub async fn run(self, pool: &Pool) -> Result<Vec<Rows>, Error> {
+        let timing = (!self.alone).then(|| self.timing());
+        let before = 1 + usize::from(self.explicit());
+        let own = self.statements.len();
+        let role = Arc::clone(&self.role);
+        let segments = self.segments();
+        let first = pool
+            .run(segments.clone(), Arc::clone(&role), timing)
+            .await;
+        let results = match first {
+            Err(error) if crate::pool::is_stale_plan(&error) => {
+                pool.run(segments, role, None).await?
+            }
+            other => other?,
+        };
+        // Without the results of the statements that we added.
+        Ok(results.into_iter().skip(before).take(own).collect())
+    }
+
+    /// Runs the statements and keeps the transaction open.
+    pub async fn open(self, pool: &Pool) -> Result<(OpenTx, Vec<Rows>), Error> {
+        let lease = pool.lease().await?;
+        let begin = self.begin();
+        let open = OpenTx {
+            lease,
+            role: self.role,
+            rollback: self.rollback,
+        };
+        let mut segment = vec![control(begin), statement(self.settings)];
+        segment.extend(self.statements.into_iter().map(statement));
+        let results = open.lease.run(segment, Arc::clone(&open.role)).await?;
+        let results = results.into_iter().skip(2).collect();
+        Ok((open, results))
+    }
+
+    /// What identifies the statements for the pool's timings: their texts.
+    fn timing(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for statement in &self.statements {
+            statement.text().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn begin(&self) -> &'static str {
+        match self.isolation {
+            None => "BEGIN",
+            Some(Isolation::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Some(Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+
+    /// An isolation level and a rollback need a transaction of their own,
+    /// whose end must run whatever happened before: behind a second Sync.
+    fn explicit(&self) -> bool {
+        self.isolation.is_some() || self.rollback
+    }
+
+    fn segments(self) -> Vec<Segment> {
+        let explicit = self.explicit();
+        let mut main = Vec::with_capacity(self.statements.len() + 2);
+        if explicit {
+            main.push(control(self.begin()));
+        }
+        main.push(statement(self.settings));
+        main.extend(self.statements.into_iter().map(statement));
+        if !explicit {
+            return vec![main];
+        }
+        let end = if self.rollback { "ROLLBACK" } else { "COMMIT" };
+        vec![main, vec![control(end)]]
+    }
+}
+
+/// A transaction that waits for its end. Dropping it rolls it back.
+#[derive(Debug)]
+pub struct OpenTx {
+    lease: Lease,
+    role: Arc<str>,
+    rollback: bool,
+}
+
+impl OpenTx {
+    /// Runs one more statement in it.
+    pub async fn query(&self, sql: &SqlBuf) -> Result<Rows, Error> {
+        let mut results = self
+            .lease
+            .run(vec![statement(sql.clone())], Arc::clone(&self.role))
+            .await?;
+        Ok(results.pop().unwrap_or_default())
+    }
+
+    /// Ends it: commits, unless it was asked to roll back.
+    pub async fn finish(self) -> Result<(), Error> {
+        let end = if self.rollback { "ROLLBACK" } else { "COMMIT" };
+        self.end(end).await
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(self, how: &'static str) -> Result<(), Error> {
+        self.lease.run(vec![control(how)], self.role).await?;
+        Ok(())
+    }
+}
+
+fn statement(sql: SqlBuf) -> Statement {
+    let (text, params) = sql.into_parts();
+    Statement {
+        text: Arc::from(text),
+        params: Arc::from(params),
+        control: false,
+    }
+}
+
+fn control(text: &'static str) -> Statement {
+    Statement {
+        text: Arc::from(text),
+        params: Arc::from([]),
+        control: true,
+    }
+}

@@ -1,0 +1,522 @@
+//! A small backtracking parser whose error messages read like those of
+//! Haskell's Parsec, because clients and tests of the dialect see them.
+//!
+//! What has to agree is which expectations survive: an error belongs to a
+//! position, errors of several alternatives at the furthest position are
+//! joined, and consuming a character forgets what was expected before it.
+//! [`Parser`] therefore carries one pending error along; `attempt`, `label`
+//! and `look_ahead` put it aside and join it again.
+//!
+//! A first run builds no messages at all. Only text that does not parse is
+//! parsed again with `explain` on, so requests that are fine pay nothing.
+//! Start at [`run`].
+
+use super::show::{show_char, show_string};
+
+/// How deeply `select` and logic trees may nest. Real requests stay below
+/// ten; the limit keeps the recursion far away from the end of the stack.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// A text that does not parse: `message` says where, `details` what was
+/// expected there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseFailure {
+    /// `"failed to parse … (text)" (line 1, column 4)`
+    pub message: String,
+    /// `unexpected … expecting …`
+    pub details: String,
+}
+
+/// The failure of a parser: whether it had eaten something before, in which
+/// case no alternative is tried. The messages are in [`Parser::error`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fail {
+    consumed: bool,
+}
+
+const EMPTY: Fail = Fail { consumed: false };
+const CONSUMED: Fail = Fail { consumed: true };
+
+pub(super) type Parsed<T> = Result<T, Fail>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    /// What stood there, in double quotes; nothing is the end of the text.
+    Found(Option<char>),
+    /// What stood there and was explicitly unwelcome, in single quotes.
+    Unwelcome(char),
+    /// A description of what would have been fine.
+    Expect(&'static str),
+    /// A literal that would have been fine.
+    ExpectText(&'static str),
+    /// A character that would have been fine.
+    ExpectChar(char),
+}
+
+impl Message {
+    fn is_expectation(self) -> bool {
+        matches!(
+            self,
+            Self::Expect(_) | Self::ExpectText(_) | Self::ExpectChar(_)
+        )
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Found(None) => String::new(),
+            Self::Found(Some(c)) | Self::ExpectChar(c) => show_string(c.encode_utf8(&mut [0; 4])),
+            Self::Unwelcome(c) => show_char(c),
+            Self::Expect(label) => label.to_owned(),
+            Self::ExpectText(text) => show_string(text),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    at: usize,
+    messages: Vec<Message>,
+}
+
+impl Pending {
+    /// Joins what was pending before with what came later.
+    fn join(self, mut later: Self) -> Self {
+        if later.messages.is_empty() && !self.messages.is_empty() {
+            return self;
+        }
+        if self.messages.is_empty() && !later.messages.is_empty() {
+            return later;
+        }
+        match self.at.cmp(&later.at) {
+            std::cmp::Ordering::Greater => self,
+            std::cmp::Ordering::Less => later,
+            std::cmp::Ordering::Equal => {
+                let mut joined = self;
+                joined.messages.append(&mut later.messages);
+                joined
+            }
+        }
+    }
+
+    fn relabel(&mut self, label: &'static str) {
+        self.messages.retain(|message| !message.is_expectation());
+        self.messages.insert(0, Message::Expect(label));
+    }
+}
+
+/// The text being parsed and what is known about it so far.
+pub(super) struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    error: Pending,
+    explain: bool,
+    depth: usize,
+    too_deep: bool,
+}
+
+/// Parses `text`; `what` names it in the message of a failure.
+pub(super) fn run<T>(
+    what: &str,
+    text: &str,
+    parse: impl Fn(&mut Parser<'_>) -> Parsed<T>,
+) -> Result<T, ParseFailure> {
+    run_named(text, parse, || format!("failed to parse {what} ({text})"))
+}
+
+/// Like [`run`], for texts whose name in the message is not the text itself.
+pub(super) fn run_named<T>(
+    text: &str,
+    parse: impl Fn(&mut Parser<'_>) -> Parsed<T>,
+    name: impl FnOnce() -> String,
+) -> Result<T, ParseFailure> {
+    let mut quick = Parser::new(text, false);
+    if let Ok(value) = parse(&mut quick) {
+        return Ok(value);
+    }
+    let mut slow = Parser::new(text, true);
+    match parse(&mut slow) {
+        Ok(value) => Ok(value),
+        Err(_) => Err(slow.failure(&name())),
+    }
+}
+
+impl<'t> Parser<'t> {
+    fn new(text: &'t str, explain: bool) -> Self {
+        Self {
+            text,
+            at: 0,
+            error: Pending::default(),
+            explain,
+            depth: 0,
+            too_deep: false,
+        }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text.get(self.at..)?.chars().next()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.at += bytes;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.error.at = self.at;
+        self.error.messages.clear();
+    }
+
+    fn note(&mut self, at: usize, messages: &[Message]) {
+        if self.explain {
+            let later = Pending {
+                at,
+                messages: messages.to_vec(),
+            };
+            self.error = std::mem::take(&mut self.error).join(later);
+        }
+    }
+
+    /// Fails here without saying why.
+    pub(super) fn reject<T>(&mut self) -> Parsed<T> {
+        self.note(self.at, &[]);
+        Err(EMPTY)
+    }
+
+    /// One character that `wanted` accepts.
+    pub(super) fn satisfy(&mut self, wanted: impl Fn(char) -> bool) -> Parsed<char> {
+        match self.peek() {
+            Some(c) if wanted(c) => {
+                self.advance(c.len_utf8());
+                Ok(c)
+            }
+            found => {
+                self.note(self.at, &[Message::Found(found)]);
+                Err(EMPTY)
+            }
+        }
+    }
+
+    /// Exactly this character.
+    pub(super) fn char(&mut self, wanted: char) -> Parsed<char> {
+        match self.peek() {
+            Some(c) if c == wanted => {
+                self.advance(c.len_utf8());
+                Ok(c)
+            }
+            found => {
+                let messages = [Message::ExpectChar(wanted), Message::Found(found)];
+                self.note(self.at, &messages);
+                Err(EMPTY)
+            }
+        }
+    }
+
+    /// Exactly this text. A mismatch after the first character counts as
+    /// consumed; wrap in [`Self::attempt`] to go back.
+    pub(super) fn string(&mut self, wanted: &'static str) -> Parsed<()> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if rest.starts_with(wanted) {
+            self.advance(wanted.len());
+            return Ok(());
+        }
+        let mut present = rest.chars();
+        let mut matched = false;
+        for expected in wanted.chars() {
+            let found = present.next();
+            if found != Some(expected) {
+                // An error in the middle of a literal forgets what was
+                // pending before it, as every consumed error does.
+                if matched {
+                    self.error = Pending::default();
+                }
+                let messages = [Message::ExpectText(wanted), Message::Found(found)];
+                self.note(self.at, &messages);
+                break;
+            }
+            matched = true;
+        }
+        Err(Fail { consumed: matched })
+    }
+
+    /// The longest run of characters that `wanted` accepts, maybe empty.
+    pub(super) fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let taken = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+        if taken > 0 {
+            self.advance(taken);
+        }
+        self.note(self.at, &[Message::Found(self.peek())]);
+        rest.get(..taken).unwrap_or_default()
+    }
+
+    /// Like [`Self::take_while`], but at least one; `labels` describe what
+    /// could stand here.
+    pub(super) fn take_some(
+        &mut self,
+        wanted: impl Fn(char) -> bool,
+        labels: &[&'static str],
+    ) -> Parsed<&'t str> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let taken = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+        if taken > 0 {
+            self.advance(taken);
+        }
+        for label in labels {
+            self.note(self.at, &[Message::Expect(label)]);
+        }
+        self.note(self.at, &[Message::Found(self.peek())]);
+        if taken == 0 {
+            return Err(EMPTY);
+        }
+        Ok(rest.get(..taken).unwrap_or_default())
+    }
+
+    /// The end of the text.
+    pub(super) fn end(&mut self) -> Parsed<()> {
+        self.label("end of input", |p| match p.peek() {
+            None => {
+                p.note(p.at, &[Message::Found(None)]);
+                Ok(())
+            }
+            Some(c) => {
+                p.note(p.at, &[Message::Unwelcome(c)]);
+                Err(EMPTY)
+            }
+        })
+    }
+
+    /// Succeeds unless a character follows that `unwanted` accepts. `literal`
+    /// is the one character meant, when it is one.
+    pub(super) fn not_followed_by(
+        &mut self,
+        unwanted: impl Fn(char) -> bool,
+        literal: Option<char>,
+    ) -> Parsed<()> {
+        match self.peek() {
+            Some(c) if unwanted(c) => {
+                self.note(self.at + c.len_utf8(), &[Message::Unwelcome(c)]);
+                Err(EMPTY)
+            }
+            found => {
+                if let Some(c) = literal {
+                    self.note(self.at, &[Message::ExpectChar(c), Message::Found(found)]);
+                } else {
+                    self.note(self.at, &[Message::Found(found)]);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Describes what `parse` wants, for the case that it does not even start.
+    pub(super) fn label<T>(
+        &mut self,
+        label: &'static str,
+        parse: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        let before = std::mem::take(&mut self.error);
+        self.error.at = self.at;
+        let start = self.at;
+        let result = parse(self);
+        let consumed = self.at != start || matches!(result, Err(Fail { consumed: true }));
+        if !consumed {
+            if self.explain && (result.is_err() || !self.error.messages.is_empty()) {
+                self.error.relabel(label);
+            }
+            self.restore(before);
+        }
+        result
+    }
+
+    /// Goes back to where it started when `parse` fails.
+    pub(super) fn attempt<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let before = std::mem::take(&mut self.error);
+        self.error.at = self.at;
+        let start = self.at;
+        let result = parse(self);
+        if result.is_err() {
+            self.at = start;
+            self.restore(before);
+            return result.map_err(|_| if self.too_deep { CONSUMED } else { EMPTY });
+        }
+        if self.at == start {
+            self.restore(before);
+        }
+        result
+    }
+
+    /// Succeeds where `parse` would, without moving.
+    pub(super) fn look_ahead<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        let before = std::mem::take(&mut self.error);
+        self.error.at = self.at;
+        let start = self.at;
+        let result = parse(self);
+        match result {
+            Ok(_) => {
+                self.at = start;
+                self.error = before;
+            }
+            Err(fail) if !fail.consumed && self.at == start => self.restore(before),
+            Err(_) => return Err(CONSUMED),
+        }
+        result
+    }
+
+    /// `first`, or `second` when the first fails without having moved.
+    pub(super) fn either<T>(
+        &mut self,
+        first: impl FnOnce(&mut Self) -> Parsed<T>,
+        second: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        let start = self.at;
+        match first(self) {
+            Err(fail) if fail.consumed || self.at != start => Err(CONSUMED),
+            Err(_) => second(self),
+            done => done,
+        }
+    }
+
+    /// `parse`, or nothing when it fails without having moved.
+    pub(super) fn maybe<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Option<T>> {
+        self.either(|p| parse(p).map(Some), |_| Ok(None))
+    }
+
+    /// The first of these literals that stands here, each tried from the start.
+    pub(super) fn one_of<T: Copy>(&mut self, choices: &[(&'static str, T)]) -> Parsed<T> {
+        for (text, value) in choices {
+            if self.attempt(|p| p.string(text)).is_ok() {
+                return Ok(*value);
+            }
+        }
+        Err(EMPTY)
+    }
+
+    /// As often as `parse` succeeds, maybe never.
+    pub(super) fn many<T>(&mut self, parse: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+        let mut found = Vec::new();
+        loop {
+            let start = self.at;
+            match parse(self) {
+                Ok(value) => {
+                    found.push(value);
+                    if self.at == start {
+                        return Ok(found);
+                    }
+                    self.forget();
+                }
+                Err(fail) if fail.consumed || self.at != start => return Err(CONSUMED),
+                Err(_) => return Ok(found),
+            }
+        }
+    }
+
+    /// One or more, separated.
+    pub(super) fn separated<T, S>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Parsed<T>,
+        separator: impl Fn(&mut Self) -> Parsed<S>,
+    ) -> Parsed<Vec<T>> {
+        let mut items = vec![item(self)?];
+        items.append(&mut self.many(|p| {
+            separator(p)?;
+            item(p)
+        })?);
+        Ok(items)
+    }
+
+    /// One level deeper, up to [`MAX_DEPTH`].
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= MAX_DEPTH {
+            self.too_deep = true;
+            return Err(CONSUMED);
+        }
+        self.depth += 1;
+        let result = parse(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn restore(&mut self, before: Pending) {
+        let later = std::mem::take(&mut self.error);
+        self.error = before.join(later);
+    }
+
+    fn failure(&self, name: &str) -> ParseFailure {
+        let at = if self.too_deep { self.at } else { self.error.at };
+        let (line, column) = position(self.text, at);
+        let details = if self.too_deep {
+            format!("nested more than {MAX_DEPTH} levels deep")
+        } else {
+            render(&self.error.messages)
+        };
+        ParseFailure {
+            message: format!("\"{name}\" (line {line}, column {column})"),
+            details,
+        }
+    }
+}
+
+/// Line and column of a byte offset, both from one; a tab goes to the next
+/// multiple of eight.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let (mut line, mut column) = (1, 1);
+    for c in text.get(..at).unwrap_or(text).chars() {
+        match c {
+            '\n' => (line, column) = (line + 1, 1),
+            '\t' => column += 8 - ((column - 1) % 8),
+            _ => column += 1,
+        }
+    }
+    (line, column)
+}
+
+fn render(messages: &[Message]) -> String {
+    if messages.is_empty() {
+        return "unknown parse error".to_owned();
+    }
+    let texts = |wanted: fn(&Message) -> bool| {
+        let mut texts: Vec<String> = Vec::new();
+        for message in messages.iter().filter(|message| wanted(message)) {
+            let text = message.text();
+            if !text.is_empty() && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        texts
+    };
+    let unwelcome = texts(|message| matches!(message, Message::Unwelcome(_)));
+    let expected = texts(|message| message.is_expectation());
+    let mut parts = Vec::new();
+    if !unwelcome.is_empty() {
+        parts.push(format!("unexpected {}", listed(&unwelcome)));
+    } else if let Some(found) = messages
+        .iter()
+        .find(|message| matches!(message, Message::Found(_)))
+    {
+        let text = found.text();
+        let text = if text.is_empty() {
+            "end of input"
+        } else {
+            &text
+        };
+        parts.push(format!("unexpected {text}"));
+    }
+    if !expected.is_empty() {
+        parts.push(format!("expecting {}", listed(&expected)));
+    }
+    parts.join(" ")
+}
+
+fn listed(texts: &[String]) -> String {
+    match texts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [start @ .., last] => format!("{} or {last}", start.join(", ")),
+    }
+}

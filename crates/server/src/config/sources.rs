@@ -1,0 +1,229 @@
+//! Where settings come from: file, environment, flags. Each source is turned
+//! into the same shape, (known name, value, origin), and laid over the one
+//! before it. Nothing is interpreted here beyond text and list; `check.rs`
+//! gives the values their meaning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::table::{self, KEYS, Kind, Key, POSTGREST_WITHOUT_EFFECT};
+use super::{ConfigError, Mode};
+
+/// Who said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody; the built-in value.
+    Default,
+    /// The settings file of this name.
+    File(String),
+    /// An environment variable.
+    Env(String),
+    /// A command-line flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(name) => f.write_str(name),
+            Self::Env(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// One text.
+    Text(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+/// A value with its origin.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What was said.
+    pub value: Value,
+    /// Who said it.
+    pub origin: Origin,
+}
+
+/// A command-line flag that sets a setting.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The setting's path in the table.
+    pub path: &'static str,
+    /// The flag as typed, for error messages.
+    pub flag: &'static str,
+    /// The value.
+    pub value: String,
+}
+
+/// Everything that may hold settings.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Name and text of `ferrobase.toml`, if there is one.
+    pub file: Option<(String, String)>,
+    /// The process's environment, read by the caller.
+    pub env: Vec<(String, String)>,
+    /// Flags, last word of all.
+    pub flags: Vec<Flag>,
+}
+
+/// All sources laid over one another.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) settings: BTreeMap<&'static str, Setting>,
+    pub(super) app_settings: BTreeMap<String, String>,
+    pub(super) warnings: Vec<String>,
+}
+
+const OWN_PREFIX: &str = "FERROBASE__";
+const POSTGREST_PREFIX: &str = "PGRST_";
+const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
+const APP_SETTINGS_SECTION: &str = "app_settings";
+
+pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {
+    let mut merged = Merged::default();
+    for key in KEYS {
+        let default = match mode {
+            Mode::Serve => key.serve_default.unwrap_or(key.default),
+            Mode::Dev => key.default,
+        };
+        merged.put(key, default, Origin::Default);
+    }
+    if let Some((name, text)) = &sources.file {
+        merged.file(name, text)?;
+    }
+    merged.supabase(&sources.env);
+    merged.postgrest(&sources.env);
+    merged.own(&sources.env)?;
+    for flag in &sources.flags {
+        let key = table::find(flag.path).ok_or_else(|| unknown(flag.path, &Origin::Flag(flag.flag.to_owned())))?;
+        merged.put(key, &flag.value, Origin::Flag(flag.flag.to_owned()));
+    }
+    Ok(merged)
+}
+
+impl Merged {
+    fn put(&mut self, key: &'static Key, text: &str, origin: Origin) {
+        let value = if key.kind == Kind::List {
+            Value::List(split(text))
+        } else {
+            Value::Text(text.to_owned())
+        };
+        self.settings.insert(key.path, Setting { value, origin });
+    }
+
+    /// `ferrobase.toml`: sections of one level, nothing unknown.
+    fn file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        let origin = Origin::File(name.to_owned());
+        let parsed: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            file: name.to_owned(),
+            message: error.to_string(),
+        })?;
+        for (section, content) in parsed {
+            let toml::Value::Table(content) = content else {
+                return Err(unknown(&section, &origin));
+            };
+            for (name, value) in content {
+                if section == APP_SETTINGS_SECTION {
+                    self.app_settings.insert(name.clone(), scalar(&value).ok_or_else(|| not_a_scalar(&section, &name))?);
+                    continue;
+                }
+                let path = format!("{section}.{name}");
+                let key = table::find(&path).ok_or_else(|| unknown(&path, &origin))?;
+                let value = from_toml(key, &value).ok_or_else(|| not_a_scalar(&section, &name))?;
+                self.settings.insert(key.path, Setting { value, origin: origin.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// `.env` names of a self-hosted Supabase.
+    fn supabase(&mut self, env: &[(String, String)]) {
+        for (name, value) in env {
+            if let Some(key) = KEYS.iter().find(|key| key.supabase == Some(name.as_str())) {
+                self.put(key, value, Origin::Env(name.clone()));
+            }
+        }
+    }
+
+    /// PostgREST's names. What it does not know itself it ignores, so an
+    /// unknown one is a warning and not an error.
+    fn postgrest(&mut self, env: &[(String, String)]) {
+        for (name, value) in env {
+            let Some(bare) = name.strip_prefix(POSTGREST_PREFIX) else { continue };
+            if let Some(setting) = bare.strip_prefix(APP_SETTINGS_PREFIX) {
+                self.app_settings.insert(setting.to_ascii_lowercase(), value.clone());
+            } else if let Some(key) = KEYS.iter().find(|key| key.postgrest == Some(bare)) {
+                self.put(key, value, Origin::Env(name.clone()));
+            } else if !POSTGREST_WITHOUT_EFFECT.contains(&bare) {
+                self.warnings.push(format!("{name} is no setting known here and was ignored"));
+            }
+        }
+    }
+
+    /// `FERROBASE__SECTION__NAME`. A slip in one of these would silently leave
+    /// a default in force, so an unknown one stops the start.
+    fn own(&mut self, env: &[(String, String)]) -> Result<(), ConfigError> {
+        for (name, value) in env {
+            let Some(bare) = name.strip_prefix(OWN_PREFIX) else { continue };
+            let path = bare.to_ascii_lowercase().replace("__", ".");
+            if let Some(setting) = path.strip_prefix("app_settings.") {
+                self.app_settings.insert(setting.to_owned(), value.clone());
+                continue;
+            }
+            let origin = Origin::Env(name.clone());
+            let key = table::find(&path).ok_or_else(|| unknown(&path, &origin))?;
+            self.put(key, value, origin);
+        }
+        Ok(())
+    }
+}
+
+fn from_toml(key: &Key, value: &toml::Value) -> Option<Value> {
+    match (key.kind, value) {
+        (Kind::List, toml::Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .map(Value::List),
+        (Kind::List, toml::Value::String(text)) => Some(Value::List(split(text))),
+        (_, value) => scalar(value).map(Value::Text),
+    }
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => None,
+    }
+}
+
+/// `a, b` as PostgREST reads it: parts trimmed, empty parts dropped.
+fn split(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn unknown(path: &str, origin: &Origin) -> ConfigError {
+    ConfigError::Unknown {
+        path: path.to_owned(),
+        origin: origin.clone(),
+        nearest: table::nearest(path),
+    }
+}
+
+fn not_a_scalar(section: &str, name: &str) -> ConfigError {
+    ConfigError::Invalid {
+        path: format!("{section}.{name}"),
+        origin: None,
+        reason: "expected one plain value".to_owned(),
+    }
+}

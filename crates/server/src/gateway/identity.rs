@@ -1,0 +1,169 @@
+//! Who is calling: API key and bearer token become one [`Caller`], or a
+//! refusal.
+//!
+//! The rules, in order:
+//! 1. A key comes in `apikey`, as header or query parameter. Opaque keys
+//!    (`sb_…`) count only there; in `Authorization` only as the same bytes.
+//! 2. A token in `Authorization` outranks the key.
+//! 3. A secret key from a browser is refused: it has leaked.
+//! 4. Nothing shown is the anonymous role, unless keys are required.
+//!
+//! One more case than Supabase's gateway has: any token that verifies counts
+//! as a key, since it proves more than a key does.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use kernel::Caller;
+
+use super::jwt::JwtError;
+use super::verifier::{Fingerprint, TokenError, Verifier, fingerprint};
+
+/// Whether a room lets the gateway refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Bad or missing credentials are answered with 401 here.
+    Checked,
+    /// The room decides: public objects, signed links, webhooks. Without good
+    /// credentials the caller is anonymous.
+    Open,
+}
+
+/// Why a request is refused before it reaches a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Jwt(JwtError),
+    AnonymousDisabled,
+    NoApiKey,
+    InvalidApiKey,
+    SecretKeyInBrowser,
+}
+
+/// A caller and what to count its requests by.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) caller: Caller,
+    pub(crate) print: Option<Fingerprint>,
+}
+
+/// An opaque key and whom it stands for.
+pub(crate) struct OpaqueKey {
+    pub(crate) print: Fingerprint,
+    pub(crate) caller: Caller,
+}
+
+/// Decides who is calling.
+pub(crate) struct Identity {
+    pub(crate) verifier: Verifier,
+    pub(crate) opaque: Vec<OpaqueKey>,
+    pub(crate) require_apikey: bool,
+    /// `None` when anonymous access is disabled.
+    pub(crate) anonymous: Option<Caller>,
+}
+
+const OPAQUE_PREFIX: &str = "sb_";
+const SECRET_PREFIX: &str = "sb_secret_";
+
+impl Identity {
+    pub(crate) fn of(&self, headers: &HeaderMap, query: Option<&str>, access: Access) -> Result<Known, Refusal> {
+        match (self.checked(headers, query), access) {
+            (Err(_), Access::Open) => self.nobody(),
+            (result, _) => result,
+        }
+    }
+
+    fn checked(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Known, Refusal> {
+        let key = headers.get("apikey").and_then(|value| value.to_str().ok()).map(str::trim);
+        let key = key.or_else(|| query.and_then(key_in_query)).filter(|key| !key.is_empty());
+        if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
+            return Err(Refusal::SecretKeyInBrowser);
+        }
+        match (key, bearer(headers)) {
+            (None, None) if self.require_apikey => Err(Refusal::NoApiKey),
+            (None, None) => self.nobody(),
+            (Some(key), None) => self.by_key(key),
+            (Some(key), Some(token)) if key == token => self.by_key(key),
+            (key, Some(token)) => {
+                match key {
+                    // Where keys are required, a token does not excuse a bad one.
+                    Some(key) if self.require_apikey => drop(self.by_key(key)?),
+                    None if self.require_apikey => return Err(Refusal::NoApiKey),
+                    _ => {}
+                }
+                self.by_token(token, &fingerprint(token))
+            }
+        }
+    }
+
+    fn nobody(&self) -> Result<Known, Refusal> {
+        let caller = self.anonymous.clone().ok_or(Refusal::AnonymousDisabled)?;
+        Ok(Known { caller, print: None })
+    }
+
+    fn by_key(&self, key: &str) -> Result<Known, Refusal> {
+        let print = fingerprint(key);
+        if key.starts_with(OPAQUE_PREFIX) {
+            return self
+                .opaque
+                .iter()
+                // All are compared, each in full, whatever matches.
+                .fold(None, |found, known| if equal(&known.print, &print) { Some(known) } else { found })
+                .map(|known| Known { caller: known.caller.clone(), print: Some(print) })
+                .ok_or(Refusal::InvalidApiKey);
+        }
+        match self.by_token(key, &print) {
+            Ok(known) => Ok(known),
+            // A server without a secret, or a token past its time, says so.
+            Err(refusal @ Refusal::Jwt(JwtError::NoSecret | JwtError::Expired)) if !self.require_apikey => Err(refusal),
+            Err(_) => Err(Refusal::InvalidApiKey),
+        }
+    }
+
+    fn by_token(&self, token: &str, print: &Fingerprint) -> Result<Known, Refusal> {
+        match self.verifier.caller(token, print) {
+            Ok(caller) => Ok(Known { caller, print: Some(*print) }),
+            Err(TokenError::Jwt(error)) => Err(Refusal::Jwt(error)),
+            Err(TokenError::NoRole) => Err(Refusal::AnonymousDisabled),
+        }
+    }
+}
+
+/// Compares without stopping at the first difference.
+fn equal(a: &Fingerprint, b: &Fingerprint) -> bool {
+    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+/// The bearer token; empty when the scheme stands alone. Other schemes (AWS
+/// signatures, Basic) belong to the rooms.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The key in `?apikey=`. A filter on a column of that name is left alone:
+/// keys begin with `sb_` or, being tokens, with `ey`.
+pub(crate) fn key_in_query(query: &str) -> Option<&str> {
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("apikey="))
+        .filter(|key| key.starts_with(OPAQUE_PREFIX) || key.starts_with("ey"))
+}
+
+/// The query without its key, which is not for rooms, filters or logs.
+pub(crate) fn without_key(query: &str) -> String {
+    query
+        .split('&')
+        .filter(|pair| key_in_query(pair).is_none())
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+fn is_browser(headers: &HeaderMap) -> bool {
+    headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .is_some_and(|agent| agent.starts_with("Mozilla/"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The official clients, at pinned versions, driving the built binary.
+//!
+//! supabase-js runs under Node, supabase-py under pytest; both tell the same story and start
+//! their own `ferrobase dev` in a temporary project. What they install goes below the build
+//! folder or is ignored by git. Start at [`run`].
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::repo::Repo;
+use crate::setup;
+use crate::step::Steps;
+
+/// supabase-js asks for at least this Node; Debian 12 has 18, so an older one only carries npm.
+const NODE_MAJOR: u32 = 22;
+
+/// Installs and runs both suites, each as its own steps.
+pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
+    javascript(repo, steps);
+    python(repo, steps);
+}
+
+fn javascript(repo: &Repo, steps: &mut Steps) {
+    let folder = repo.path("tests/clients/js");
+    let old = node_major().is_none_or(|major| major < NODE_MAJOR);
+    let mut install = Command::new("npm");
+    install
+        .current_dir(&folder)
+        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    if !old {
+        // The only optional package is a Node of our own, for machines that have an older one.
+        install.arg("--omit=optional");
+    }
+    if !steps.command("supabase-js: install", &mut install) {
+        return;
+    }
+    let node = if old {
+        own_node(&folder)
+    } else {
+        PathBuf::from("node")
+    };
+    let mut tests = Command::new(node);
+    tests
+        .current_dir(&folder)
+        .args([
+            "--test",
+            "--test-concurrency=1",
+            "--test-reporter=spec",
+            "suite.test.js",
+        ])
+        .env("FERROBASE_BIN", repo.binary());
+    steps.command("supabase-js", &mut tests);
+}
+
+/// The Node that the optional package brought for this machine.
+fn own_node(folder: &Path) -> PathBuf {
+    let arch = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x64"
+    };
+    folder.join(format!("node_modules/node-linux-{arch}/bin/node"))
+}
+
+fn node_major() -> Option<u32> {
+    let output = Command::new("node").arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn python(repo: &Repo, steps: &mut Steps) {
+    let folder = repo.path("tests/clients/py");
+    let venv = repo.target().join("clients-venv");
+    let python = venv.join("bin/python");
+    if !setup::works(&python.to_string_lossy(), &["-m", "pip", "--version"]) {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(&venv);
+        if !steps.command("supabase-py: environment", &mut make) {
+            return;
+        }
+    }
+    let mut install = Command::new(&python);
+    install.current_dir(&folder).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+        "requirements.txt",
+    ]);
+    if !steps.command("supabase-py: install", &mut install) {
+        return;
+    }
+    let mut tests = Command::new(&python);
+    tests
+        .current_dir(&folder)
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("FERROBASE_BIN", repo.binary());
+    steps.command("supabase-py", &mut tests);
+}
