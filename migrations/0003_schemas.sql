@@ -194,8 +194,14 @@ BEGIN
             MESSAGE = format('permission denied to create extension "%s"', name),
             HINT = 'Install it as a superuser.';
     END IF;
-    EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I %s CASCADE', name,
-                   CASE WHEN schema IS NULL THEN '' ELSE format('WITH SCHEMA %I', schema) END);
+    -- An extension that insists on a schema gets it. Otherwise it goes where
+    -- the statement said, or where it would have gone on the usual path.
+    EXECUTE format(
+        'CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I CASCADE',
+        name,
+        coalesce((SELECT max(v.schema) FROM pg_available_extension_versions AS v WHERE v.name = install_extension.name),
+                 schema, 'public')
+    );
 END;
 $$;
 

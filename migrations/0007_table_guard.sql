@@ -216,6 +216,12 @@ BEGIN
     IF current_setting('ferrobase.guarding', true) = 'on' OR current_setting('ferrobase.guard_noted', true) = 'on' THEN
         RETURN;
     END IF;
+    -- Temporary tables are made by requests, which should not pay for this.
+    IF NOT EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() AS command WHERE command.schema_name IS DISTINCT FROM 'pg_temp'
+    ) THEN
+        RETURN;
+    END IF;
     PERFORM set_config('ferrobase.guard_noted', 'on', true);
     INSERT INTO ferrobase.guard_notes VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
 END;

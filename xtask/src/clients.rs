@@ -45,6 +45,7 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
         .args([
             "--test",
             "--test-concurrency=1",
+            "--test-timeout=180000",
             "--test-reporter=spec",
             "suite.test.js",
         ])

@@ -92,6 +92,26 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
 }
 
+/// Makes sure of rustfmt and clippy, which rustup's minimal profile leaves out.
+pub(crate) fn ensure_components() -> Result<()> {
+    let present = works("cargo", &["fmt", "--version"]) && works("cargo", &["clippy", "--version"]);
+    if present {
+        return Ok(());
+    }
+    let install = ["component", "add", "rustfmt", "clippy"];
+    println!(
+        "missing: rustfmt or clippy; installing them: rustup {}",
+        install.join(" ")
+    );
+    if works("rustup", &install) {
+        return Ok(());
+    }
+    bail!(
+        "missing: rustfmt or clippy. This brings them: rustup {}",
+        install.join(" ")
+    );
+}
+
 fn apt(arguments: &[&str]) -> Result<()> {
     let status = Command::new("apt-get")
         .args(arguments)

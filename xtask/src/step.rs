@@ -1,14 +1,21 @@
 //! One step of `cargo xtask test`: runs a command, shows its output as it comes, and reads the
 //! number of tests from the closing lines that the runners print.
 //!
-//! Start at [`Step::run`]; [`Tally::read`] knows the runners' closing lines.
+//! Start at [`Steps::command`]; [`Tally::read`] knows the runners' closing lines.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+/// Compiling everything on two busy cores takes ten minutes; what takes longer is stuck, and CI
+/// has an hour for all steps together.
+const STEP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How long a stuck runner gets to end what it has started.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,19 +218,36 @@ fn stream(command: &mut Command) -> Result<(bool, Tally)> {
         });
     }
     drop(sender);
+    let deadline = Instant::now() + STEP_TIME_MAX;
+    let tally = show(&receiver, deadline);
+    if Instant::now() >= deadline {
+        println!(
+            "{name} has not ended within {} minutes and is stopped",
+            STEP_TIME_MAX.as_secs() / 60
+        );
+        // Asked first, so that a runner can end the servers it has started.
+        let _ = Command::new("kill").arg(child.id().to_string()).status();
+        std::thread::sleep(STOP_TIME_MAX);
+        let _ = child.kill();
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("could not wait for {name}"))?;
+    Ok((status.success(), tally))
+}
+
+/// Prints lines until there are no more or the time is over, and sums the closing ones.
+fn show(lines: &mpsc::Receiver<String>, deadline: Instant) -> Tally {
     let mut tally = Tally::default();
     let mut out = std::io::stdout();
-    for line in receiver {
+    while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         // A reader that went away must not stop the tests: the exit code still tells the result.
         let _ = writeln!(out, "{line}");
         if let Some(counts) = Tally::read(&line) {
             tally.add(counts);
         }
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("could not wait for {name}"))?;
-    Ok((status.success(), tally))
+    tally
 }
 
 fn boxed(source: impl Read + Send + 'static) -> Box<dyn Read + Send> {

@@ -99,7 +99,11 @@ fn prepare(repo: &Repo, options: &Options) -> Result<()> {
         needs.extend([Need::Postgis, Need::Python]);
     }
     needs.dedup();
-    setup::ensure(&needs)
+    setup::ensure(&needs)?;
+    if options.wants(Part::Lint) {
+        setup::ensure_components()?;
+    }
+    Ok(())
 }
 
 fn lint(repo: &Repo, steps: &mut Steps) {

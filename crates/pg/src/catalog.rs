@@ -2,10 +2,10 @@
 //! and then only looked up.
 //!
 //! [`load`] asks a dozen short questions (`catalog/sql`) in one snapshot and
-//! leaves the thinking to Rust: [`types`] names types, [`view_columns`] follows
-//! a view's columns down to tables, [`relationships`] turns keys into ways from
-//! table to table, [`build`] puts it all together. [`live`] keeps it fresh.
-//! The result is [`model`]; `lookup` is what planners ask of it.
+//! leaves the thinking to Rust: `types` names types, `view_columns` follows
+//! a view's columns down to tables, `relationships` turns keys into ways from
+//! table to table, `build` puts it all together. [`live`] keeps it fresh.
+//! The result is `model`; `lookup` is what planners ask of it.
 
 mod build;
 mod fuzzy;
@@ -63,7 +63,9 @@ impl LoadOptions {
 /// Reads the catalog in one snapshot. Time zones are left out, see
 /// [`load_timezones`].
 pub async fn load(session: &mut Session, options: &LoadOptions) -> Result<Catalog, Error> {
-    session.script(include_str!("catalog/sql/begin.sql")).await?;
+    session
+        .script(include_str!("catalog/sql/begin.sql"))
+        .await?;
     match read(session, options).await {
         Ok(raw) => {
             session.script("COMMIT").await?;

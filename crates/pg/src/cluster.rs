@@ -33,6 +33,7 @@ use kernel::{Clock, Secret, Tasks};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::child::Child;
 use self::layout::{Site, ensure_folder};
 use self::lock::FolderLock;
 use self::settings::{Launch, Tuning};
@@ -47,6 +48,12 @@ pub use self::supervise::ClusterState;
 
 /// The port that Supabase's local database has.
 pub const DEFAULT_PORT: u16 = 54322;
+
+/// A server whose Ferrobase was killed in the instant of starting it is not
+/// recognisable yet when we look for one. It then takes the data folder before
+/// ours does; by the next look it is recognisable and is stopped.
+const START_TRIES: u32 = 3;
+const START_PAUSE: Duration = Duration::from_millis(300);
 
 /// What to start, and where.
 #[derive(Clone, Debug)]
@@ -196,7 +203,7 @@ async fn start(
     let folder = ensure_folder(&config.folder)?;
     let mut instance = Instance {
         pid: std::process::id(),
-        started_at: config.clock.now().to_string(),
+        started_at: format!("{:.0}", config.clock.now()),
         url: config.url.clone(),
         port: config.port,
         ..Instance::default()
@@ -207,11 +214,15 @@ async fn start(
         progress(note);
     }
     let launch = prepare(&config, &site)?;
+    let premises = Premises {
+        socket_dir: launch.socket_dir.clone(),
+        lock,
+    };
     let cold = site.existing.is_none();
     let init_time = if cold {
         make(&launch, &site.base, tasks, progress).await?
     } else {
-        take_over(&launch, progress).await?;
+        take_over(&launch, progress)?;
         Duration::ZERO
     };
     launch.write_files(&Tuning {
@@ -220,14 +231,10 @@ async fn start(
     })?;
     instance.data_dir.clone_from(&launch.data_dir);
     instance.socket_dir.clone_from(&launch.socket_dir);
-    lock.publish(&instance)?;
+    premises.lock.publish(&instance)?;
 
     let spawned = Instant::now();
-    let mut child = start::spawn(&launch, tasks).await?;
-    if let Err(error) = start::wait_ready(&launch, &mut child).await {
-        start::stop(&mut child).await;
-        return Err(error);
-    }
+    let child = bring_up(&launch, tasks, progress).await?;
     let info = ClusterInfo {
         binaries: launch.binaries.clone(),
         data_dir: launch.data_dir.clone(),
@@ -241,20 +248,33 @@ async fn start(
         ready_time: spawned.elapsed(),
         total_time: began.elapsed(),
     };
-    Ok(look_after(launch, child, info, lock, tasks))
+    Ok(look_after(launch, child, info, premises, tasks))
 }
 
-/// Hands the running server to its supervisor, which also keeps the lock.
+/// What is ours while a server may run, and is given back after it.
+struct Premises {
+    socket_dir: PathBuf,
+    lock: FolderLock,
+}
+
+impl Drop for Premises {
+    /// The lock, a field, goes after this: only then may another start here.
+    fn drop(&mut self) {
+        // Fails, rightly, when the server left something in it.
+        let _ = std::fs::remove_dir(&self.socket_dir);
+    }
+}
+
+/// Hands the running server to its supervisor, which also keeps the premises.
 fn look_after(
     launch: Launch,
-    child: child::Child,
+    child: Child,
     info: ClusterInfo,
-    lock: FolderLock,
+    premises: Premises,
     tasks: &Tasks,
 ) -> Cluster {
     let (sender, state) = watch::channel(ClusterState::Ready);
     let (stop, stop_receiver) = watch::channel(false);
-    let socket_dir = launch.socket_dir.clone();
     let supervisor = Supervisor {
         launch,
         tasks: tasks.clone(),
@@ -263,10 +283,7 @@ fn look_after(
     };
     let supervisor = tasks.spawn("postgres supervisor", async move {
         supervisor.run(child).await;
-        // Fails, rightly, when the server left something in it.
-        let _ = std::fs::remove_dir(&socket_dir);
-        // Only now may another Ferrobase start here.
-        drop(lock);
+        drop(premises);
     });
     Cluster {
         info,
@@ -318,8 +335,30 @@ async fn make(
     Ok(began.elapsed())
 }
 
-/// Makes an existing cluster startable.
-async fn take_over(launch: &Launch, progress: Progress<'_>) -> Result<(), ClusterError> {
+/// Starts the server and waits until it answers.
+async fn bring_up(
+    launch: &Launch,
+    tasks: &Tasks,
+    progress: Progress<'_>,
+) -> Result<Child, ClusterError> {
+    let mut tries = 1;
+    loop {
+        orphan::settle(launch, progress).await?;
+        let mut child = start::spawn(launch, tasks).await?;
+        let Err(error) = start::wait_ready(launch, &mut child).await else {
+            return Ok(child);
+        };
+        start::stop(&mut child).await;
+        if tries == START_TRIES || !matches!(error, ClusterError::InUse { .. }) {
+            return Err(error);
+        }
+        tries += 1;
+        tokio::time::sleep(START_PAUSE).await;
+    }
+}
+
+/// Makes sure that PostgreSQL's user owns an existing cluster.
+fn take_over(launch: &Launch, progress: Progress<'_>) -> Result<(), ClusterError> {
     use std::os::unix::fs::MetadataExt as _;
     let dir = &launch.data_dir;
     let meta = std::fs::symlink_metadata(dir).map_err(ClusterError::io("open", dir))?;
@@ -327,31 +366,37 @@ async fn take_over(launch: &Launch, progress: Progress<'_>) -> Result<(), Cluste
         if !launch.owner.switch {
             return Err(ClusterError::Permission {
                 path: dir.clone(),
-                detail: format!("it belongs to user {}, and this is {}", meta.uid(), launch.owner.name),
+                detail: format!(
+                    "it belongs to user {}, and this is {}",
+                    meta.uid(),
+                    launch.owner.name
+                ),
             });
         }
         // Root copied or restored it; PostgreSQL must own every file.
-        progress(&format!("giving {} to user {}", dir.display(), launch.owner.name));
+        progress(&format!(
+            "giving {} to user {}",
+            dir.display(),
+            launch.owner.name
+        ));
         launch
             .owner
             .give_all(dir)
             .map_err(ClusterError::io("give to PostgreSQL's user", dir))?;
     }
-    orphan::settle(dir, progress).await
+    Ok(())
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986, 2.3).
 fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
+    text.bytes()
+        .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
+                char::from(byte).to_string()
             }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 #[cfg(test)]

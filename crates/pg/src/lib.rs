@@ -12,7 +12,10 @@
 //! Invariants: no dialect is known here; nothing here reads the environment;
 //! a pooled connection is never handed out while a transaction is open on it.
 
+pub mod catalog;
+pub mod cluster;
 mod error;
+pub mod migrate;
 mod pool;
 mod request_tx;
 mod rows;

@@ -90,7 +90,11 @@ pub struct Degradation {
 
 impl std::fmt::Display for Degradation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} ({})", self.feature, self.consequence, self.reason)
+        write!(
+            f,
+            "{}: {} ({})",
+            self.feature, self.consequence, self.reason
+        )
     }
 }
 
@@ -219,7 +223,10 @@ async fn lock(
         .await;
     set.map_err(|error| MigrateError::failed(migration, error))?;
     session
-        .query("SELECT pg_advisory_xact_lock($1::text::bigint)", &[Some(LOCK)])
+        .query(
+            "SELECT pg_advisory_xact_lock($1::text::bigint)",
+            &[Some(LOCK)],
+        )
         .await
         .map_err(|error| match error.sqlstate() {
             Some("55P03" | "57014") => MigrateError::Locked {
@@ -261,7 +268,9 @@ struct State {
 impl State {
     /// The one question of a start with nothing to do.
     async fn read(session: &mut Session) -> Result<Self, MigrateError> {
-        let answer = session.query(include_str!("migrate/read_state.sql"), &[]).await;
+        let answer = session
+            .query(include_str!("migrate/read_state.sql"), &[])
+            .await;
         let rows = match answer {
             Ok(rows) => rows,
             // No such table, no such schema: a database we have never seen.

@@ -52,15 +52,20 @@ impl Isolation {
 
 impl RequestTx {
     /// A transaction as `role` with these claims (`request.jwt.claims`).
+    /// `of_role` are the settings of `ALTER ROLE … SET`, which Postgres itself
+    /// applies at login only. They come before the role, so that a setting
+    /// granted to the login role alone can be set.
     #[must_use]
-    pub fn new(role: &Arc<str>, claims: &str) -> Self {
+    pub fn new(role: &Arc<str>, claims: &str, of_role: &[(String, String)]) -> Self {
         let mut settings = SqlBuf::new();
-        settings
-            .lit("SELECT set_config('role', ")
-            .param(role.to_string())
-            .lit(", true), set_config('request.jwt.claims', ")
-            .param(claims.to_owned())
-            .lit(", true)");
+        settings.lit("SELECT ");
+        for (name, value) in of_role {
+            set_config(&mut settings, name, value.clone());
+            settings.lit(", ");
+        }
+        set_config(&mut settings, "role", role.to_string());
+        settings.lit(", ");
+        set_config(&mut settings, "request.jwt.claims", claims.to_owned());
         Self {
             role: Arc::clone(role),
             settings,
@@ -74,12 +79,8 @@ impl RequestTx {
 
     /// Sets one more setting for the length of the transaction.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
-        self.settings
-            .lit(", set_config(")
-            .text_literal(name)
-            .lit(", ")
-            .param(value.into())
-            .lit(", true)");
+        self.settings.lit(", ");
+        set_config(&mut self.settings, name, value.into());
         self
     }
 
@@ -190,6 +191,10 @@ impl RequestTx {
         if !explicit {
             return vec![main];
         }
+        if self.rollback {
+            // What COMMIT would have refused is refused all the same.
+            main.push(control("SET CONSTRAINTS ALL IMMEDIATE"));
+        }
         let end = if self.rollback { "ROLLBACK" } else { "COMMIT" };
         vec![main, vec![control(end)]]
     }
@@ -228,6 +233,14 @@ impl OpenTx {
         self.lease.run(vec![control(how)], self.role).await?;
         Ok(())
     }
+}
+
+fn set_config(out: &mut SqlBuf, name: &str, value: String) {
+    out.lit("set_config(")
+        .text_literal(name)
+        .lit(", ")
+        .param(value)
+        .lit(", true)");
 }
 
 fn statement(sql: SqlBuf) -> Statement {

@@ -80,6 +80,13 @@ impl SqlBuf {
         self
     }
 
+    /// Adds an expression that the database itself printed (`pg_get_expr`),
+    /// such as a column's default. Never for text of a caller.
+    pub fn catalog_expression(&mut self, expression: &str) -> &mut Self {
+        self.text.push_str(expression);
+        self
+    }
+
     /// Adds `$n` and keeps its value.
     pub fn param(&mut self, value: impl Into<Param>) -> &mut Self {
         self.params.push(value.into());

@@ -6,6 +6,7 @@
 //! the binary reads the process.
 
 mod check;
+mod nearest;
 mod sources;
 mod table;
 
@@ -50,6 +51,10 @@ pub struct Config {
 }
 
 /// The HTTP front.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// Addresses to listen on.
@@ -135,6 +140,10 @@ pub enum LogRequests {
 }
 
 /// The database and how requests use it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 #[derive(Clone, Debug)]
 pub struct DbConfig {
     /// Somebody else's PostgreSQL; none means the managed one.
@@ -143,6 +152,8 @@ pub struct DbConfig {
     pub port: u16,
     /// Folder of cluster and keys.
     pub data_dir: PathBuf,
+    /// Bring our own schema up to date at start.
+    pub migrate: bool,
     /// Connections; `None` chooses by cores.
     pub pool_size: Option<usize>,
     /// Exposed schemas, never empty.
@@ -225,7 +236,7 @@ pub struct AuthConfig {
     pub jwt_cache_entries: usize,
     /// Legacy anon key.
     pub anon_key: Option<Secret>,
-    /// Legacy service_role key.
+    /// Legacy `service_role` key.
     pub service_role_key: Option<Secret>,
     /// `sb_publishable_…`.
     pub publishable_key: Option<Secret>,
@@ -298,8 +309,8 @@ fn from(origin: Option<&Origin>) -> String {
     origin.map_or_else(String::new, |origin| format!(" ({origin})"))
 }
 
-/// Reads all sources, later ones outranking earlier ones: defaults, file,
-/// Supabase's names, PostgREST's names, own names, flags.
+/// Reads all sources, later ones outranking earlier ones: defaults, the
+/// project's `supabase/config.toml`, our own file, Supabase's names, PostgREST's names, own names, flags.
 pub fn load(mode: Mode, sources: &Sources) -> Result<Loaded, ConfigError> {
     let merged = sources::merge(mode, sources)?;
     let config = check::check(mode, &merged)?;
@@ -324,7 +335,11 @@ impl Loaded {
                 let hidden = key.secret && !text.is_empty();
                 Some(Explained {
                     path: key.path,
-                    value: if hidden { "[redacted]".to_owned() } else { text },
+                    value: if hidden {
+                        "[redacted]".to_owned()
+                    } else {
+                        text
+                    },
                     origin: setting.origin.to_string(),
                     doc: key.doc,
                 })

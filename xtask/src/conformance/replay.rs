@@ -33,6 +33,8 @@ impl Replay<'_> {
     /// Replays the cases; the program prints its table as it ends.
     pub(crate) fn run(&self) -> Result<Vec<Case>> {
         let results = self.cluster.folder().join("results.jsonl");
+        // Every configuration appends to it; a run starts with an empty one.
+        std::fs::write(self.log(), "").context("could not empty the server's log")?;
         let mut command = self.command(&results)?;
         let status = command.status().context("could not start python3")?;
         if !status.success() {

@@ -60,6 +60,10 @@ pub struct Catalog {
 
 /// A table or anything that can be selected from.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for alone"
+)]
 pub struct Table {
     /// Its name.
     pub name: QualifiedName,

@@ -43,7 +43,8 @@ impl Types {
 
     /// The name as `format_type` writes it.
     pub(super) fn formatted(&self, id: Oid) -> String {
-        self.get(id).map_or_else(|| "unknown".to_owned(), |t| t.formatted.clone())
+        self.get(id)
+            .map_or_else(|| "unknown".to_owned(), |t| t.formatted.clone())
     }
 
     /// The type without modifier, and without the domain when that stands on a

@@ -35,7 +35,8 @@ pub(super) fn target_list(tree: &str) -> Vec<TargetEntry> {
     // fields may be cut in two by the expression's node, so they are collected.
     let (mut depth, mut position) = (0_usize, 0_usize);
     let (mut inside, mut own, mut start) = (false, String::new(), 0_usize);
-    while let Some(offset) = memchr::memchr3(b'{', b'}', b'\\', bytes.get(position..).unwrap_or(&[]))
+    while let Some(offset) =
+        memchr::memchr3(b'{', b'}', b'\\', bytes.get(position..).unwrap_or(&[]))
     {
         let at = position + offset;
         position = at + 1;
@@ -45,7 +46,9 @@ pub(super) fn target_list(tree: &str) -> Vec<TargetEntry> {
             Some(b'{') => {
                 depth += 1;
                 if depth == 2 {
-                    inside = tree.get(at..).is_some_and(|rest| rest.starts_with("{TARGETENTRY "));
+                    inside = tree
+                        .get(at..)
+                        .is_some_and(|rest| rest.starts_with("{TARGETENTRY "));
                     own.clear();
                     start = at;
                 } else if depth == 3 && inside {

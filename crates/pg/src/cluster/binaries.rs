@@ -67,11 +67,14 @@ pub fn find(search: &Search) -> Found {
         found.look(dir);
         return found;
     }
-    let on_path: Vec<PathBuf> = search
+    let mut on_path: Vec<PathBuf> = search
         .path
         .as_deref()
         .map(|path| std::env::split_paths(path).collect())
         .unwrap_or_default();
+    // A relative entry would let the folder we are started in choose what
+    // root runs.
+    on_path.retain(|dir| dir.is_absolute());
     for dir in on_path.iter().filter(|dir| dir.join("postgres").exists()) {
         found.look(dir);
     }
@@ -91,7 +94,7 @@ pub fn find(search: &Search) -> Found {
 }
 
 /// Takes the version of the data folder when there is one, else the newest.
-pub fn choose(
+pub(super) fn choose(
     found: &Found,
     data_dir: &Path,
     data_version: Option<&str>,
@@ -236,7 +239,10 @@ mod tests {
         let found = installed(&[15, 17]);
         let dir = Path::new("/data");
         assert_eq!(choose(&found, dir, None).map(|b| b.major).ok(), Some(17));
-        assert_eq!(choose(&found, dir, Some("15")).map(|b| b.major).ok(), Some(15));
+        assert_eq!(
+            choose(&found, dir, Some("15")).map(|b| b.major).ok(),
+            Some(15)
+        );
         let error = choose(&found, dir, Some("16")).err().map(|e| e.to_string());
         assert_eq!(
             error.as_deref(),

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::failure::free_bytes;
 use super::lock::Instance;
 
 /// Why there is no running PostgreSQL.
@@ -46,7 +47,7 @@ pub enum ClusterError {
         port: u16,
     },
     /// FB1005: no room for data or log.
-    #[error("the disk that holds {} is full ({} MiB free)", .path.display(), .free_bytes / (1024 * 1024))]
+    #[error("the disk that holds {} has no room for PostgreSQL ({} MiB free)", .path.display(), .free_bytes / (1024 * 1024))]
     DiskFull {
         /// Where the room is missing.
         path: PathBuf,
@@ -155,6 +156,14 @@ pub enum ClusterError {
         /// The system's answer.
         source: io::Error,
     },
+    /// FB1019: a server that we did not start works on the data folder.
+    #[error("another PostgreSQL server works on {}", .data_dir.display())]
+    InUse {
+        /// The folder.
+        data_dir: PathBuf,
+        /// PostgreSQL's own lines.
+        detail: String,
+    },
 }
 
 impl ClusterError {
@@ -180,6 +189,7 @@ impl ClusterError {
             Self::NotReady { .. } => "FB1016",
             Self::Install { .. } => "FB1017",
             Self::Io { .. } => "FB1018",
+            Self::InUse { .. } => "FB1019",
         }
     }
 
@@ -199,6 +209,7 @@ impl ClusterError {
             | Self::SharedMemory { detail }
             | Self::Locale { detail }
             | Self::DataDamaged { detail, .. }
+            | Self::InUse { detail, .. }
             | Self::SocketFolder { detail, .. }
             | Self::Install { detail, .. } => Some(detail.clone()),
             Self::InitFailed { log, .. }
@@ -232,7 +243,7 @@ impl ClusterError {
                 "Stop the program that listens there, or choose another port with [db] port in supabase/config.toml.".to_owned()
             }
             Self::DiskFull { .. } => {
-                "Free some space and start again; everything that was acknowledged is kept.".to_owned()
+                "Free some space (a new cluster takes 96 MiB) and start again; everything that was acknowledged is kept.".to_owned()
             }
             Self::ParentNotSearchable { parent, .. } => format!(
                 "Run `chmod o+x {}`, or move the project below a folder that everybody may enter, such as /srv.",
@@ -266,6 +277,9 @@ impl ClusterError {
             Self::Install { command, .. } => {
                 format!("Run `{command}` by hand and see what it says.")
             }
+            Self::InUse { .. } => {
+                "Stop that server (its process number is in the lines above) and start again.".to_owned()
+            }
             Self::Io { path, .. } => {
                 format!("Check that {} exists and that you may write there.", path.display())
             }
@@ -275,10 +289,16 @@ impl ClusterError {
     /// Wraps a system error with what was tried on which path.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                free_bytes: free_bytes(&path),
+                path,
+            },
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Makes a new cluster.
 //!
-//! `initdb` works in `pg15.tmp-<pid>`, and only a finished, flushed folder gets
+//! `initdb` works in `pg15.tmp-<pid>-<n>`, and only a finished, flushed folder gets
 //! the name `pg15`. So whatever interrupts it, the next start finds either no
 //! cluster or a whole one. Start with [`create`].
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kernel::Tasks;
@@ -33,6 +34,14 @@ const GIVE_UP: [(Signal, Duration); 2] = [
     (Signal::KILL, Duration::from_secs(5)),
 ];
 
+/// How often and how patiently a folder is removed that somebody still fills.
+const REMOVE_TRIES: u32 = 20;
+const REMOVE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes the name of every attempt of this process its own: an `initdb` that
+/// was given up may still be ending in the folder of the last one.
+static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+
 /// UTF-8 with byte order, so that indexes do not depend on the C library's
 /// version; where the system lacks it, the same order without character
 /// classes beyond ASCII.
@@ -45,7 +54,7 @@ pub(super) async fn create(
     base: &Path,
     tasks: &Tasks,
 ) -> Result<(), ClusterError> {
-    remove_half_made(base)?;
+    remove_half_made(base).await?;
     let free_bytes = free_bytes(base);
     if free_bytes < FREE_BYTES_MIN {
         return Err(ClusterError::DiskFull {
@@ -53,9 +62,11 @@ pub(super) async fn create(
             free_bytes,
         });
     }
-    let new = launch
-        .data_dir
-        .with_extension(format!("tmp-{}", std::process::id()));
+    let new = launch.data_dir.with_extension(format!(
+        "tmp-{}-{}",
+        std::process::id(),
+        ATTEMPTS.fetch_add(1, Ordering::Relaxed)
+    ));
     let result = fill(launch, &new, tasks).await;
     if result.is_err() {
         // A full disk is the likely reason; leave nothing on it.
@@ -142,7 +153,7 @@ fn flush(_: &Path) -> Result<(), ClusterError> {
     Ok(())
 }
 
-fn remove_half_made(base: &Path) -> Result<(), ClusterError> {
+async fn remove_half_made(base: &Path) -> Result<(), ClusterError> {
     let entries = fs::read_dir(base).map_err(ClusterError::io("list", base))?;
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -150,8 +161,20 @@ fn remove_half_made(base: &Path) -> Result<(), ClusterError> {
         if name.starts_with("pg") && name.contains(".tmp-") {
             let path = entry.path();
             tracing::info!(path = %path.display(), "removing a half-made cluster");
-            fs::remove_dir_all(&path).map_err(ClusterError::io("remove", &path))?;
+            remove_busy(&path).await?;
         }
     }
     Ok(())
+}
+
+/// An `initdb` whose Ferrobase was killed is told to end at the same moment,
+/// and may still make files while we remove them.
+async fn remove_busy(path: &Path) -> Result<(), ClusterError> {
+    for _ in 0..REMOVE_TRIES {
+        if fs::remove_dir_all(path).is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(REMOVE_PAUSE).await;
+    }
+    fs::remove_dir_all(path).map_err(ClusterError::io("remove", path))
 }

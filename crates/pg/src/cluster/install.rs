@@ -12,10 +12,16 @@ use super::error::ClusterError;
 /// Package programs and the command that brings PostgreSQL with each.
 const INSTALLERS: [(&str, &str); 6] = [
     ("/usr/bin/apt-get", "apt-get install -y postgresql"),
-    ("/usr/bin/dnf", "dnf install -y postgresql-server postgresql-contrib"),
+    (
+        "/usr/bin/dnf",
+        "dnf install -y postgresql-server postgresql-contrib",
+    ),
     ("/sbin/apk", "apk add postgresql postgresql-contrib"),
     ("/usr/bin/pacman", "pacman -S --noconfirm postgresql"),
-    ("/usr/bin/zypper", "zypper install -y postgresql-server postgresql-contrib"),
+    (
+        "/usr/bin/zypper",
+        "zypper install -y postgresql-server postgresql-contrib",
+    ),
     ("/opt/homebrew/bin/brew", "brew install postgresql@17"),
 ];
 
@@ -88,6 +94,10 @@ impl Drop for DropIn {
         if let Err(error) = fs::remove_file(DROP_IN) {
             tracing::warn!(%error, "could not remove {DROP_IN}");
         }
+        if let Some(parent) = Path::new(DROP_IN).parent() {
+            // Fails, rightly, when the operator keeps files of their own there.
+            let _ = fs::remove_dir(parent);
+        }
     }
 }
 
@@ -103,10 +113,10 @@ fn apt_get(arguments: &[&str], progress: &dyn Fn(&str)) -> Result<(), ClusterErr
     if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let from = text.ceil_char_boundary(text.len().saturating_sub(DETAIL_BYTES_MAX));
+    let from = output.stderr.len().saturating_sub(DETAIL_BYTES_MAX);
+    let text = String::from_utf8_lossy(output.stderr.get(from..).unwrap_or_default());
     Err(ClusterError::Install {
         command,
-        detail: text.get(from..).unwrap_or_default().trim().to_owned(),
+        detail: text.trim().to_owned(),
     })
 }

@@ -92,7 +92,9 @@ impl Site {
             });
         }
         ensure_folder(&elsewhere)?;
-        open_to_owner(&elsewhere, &owner)?;
+        for made in elsewhere.ancestors().take(2) {
+            open_to_owner(made, &owner)?;
+        }
         if let Some(parent) = owner.barred_from(&elsewhere) {
             return Err(barred(folder, parent, &owner));
         }
@@ -249,7 +251,9 @@ fn version_of(data_dir: &Path) -> Result<String, ClusterError> {
     let version = text.trim();
     let plausible = !version.is_empty()
         && version.len() <= VERSION_BYTES_MAX
-        && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        && version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
     if !plausible {
         return Err(ClusterError::DataDamaged {
             data_dir: data_dir.to_owned(),
@@ -279,10 +283,7 @@ fn note(folder: &Path, base: &Path) -> String {
 /// machine do not meet, short enough for a socket.
 fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest.iter().take(6).fold(String::new(), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
+    format!("{digest:x}").chars().take(12).collect()
 }
 
 #[cfg(test)]

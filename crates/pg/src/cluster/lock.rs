@@ -64,10 +64,10 @@ impl Instance {
 /// last one ended cleanly.
 #[must_use]
 pub fn read_instance(folder: &Path) -> Option<Instance> {
-    let mut file = File::open(folder.join(FILE)).ok()?;
+    let file = File::open(folder.join(FILE)).ok()?;
     let mut instance = None;
     for _ in 0..TRIES {
-        instance = parse(&mut file);
+        instance = parse(&file);
         if instance.is_some() {
             break;
         }
@@ -87,13 +87,10 @@ pub fn read_instance(folder: &Path) -> Option<Instance> {
     }
 }
 
-fn parse(file: &mut File) -> Option<Instance> {
+fn parse(mut file: &File) -> Option<Instance> {
     let mut text = String::new();
     file.rewind().ok()?;
-    file.by_ref()
-        .take(BYTES_MAX)
-        .read_to_string(&mut text)
-        .ok()?;
+    file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
@@ -179,8 +176,14 @@ mod tests {
         let error = FolderLock::take(dir.path(), &Instance::default()).unwrap_err();
         assert_eq!(error.code(), "FB1003");
         let text = error.to_string();
-        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
-        assert!(text.contains("since 2026-01-02T03:04:05Z, http://127.0.0.1:54321"), "{text}");
+        assert!(
+            text.contains(&format!("process {}", std::process::id())),
+            "{text}"
+        );
+        assert!(
+            text.contains("since 2026-01-02T03:04:05Z, http://127.0.0.1:54321"),
+            "{text}"
+        );
         assert!(read_instance(dir.path()).unwrap().alive);
         drop(lock);
         assert_eq!(read_instance(dir.path()), None);

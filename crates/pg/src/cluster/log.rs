@@ -101,7 +101,9 @@ mod tests {
     async fn lines_and_their_number_are_bounded() {
         let mut text = String::new();
         for n in 0..70 {
-            text.push_str(&format!("line {n}\n"));
+            text.push_str("line ");
+            text.push_str(&n.to_string());
+            text.push('\n');
         }
         text.push_str(&"x".repeat(1_000_000));
         let tail = LogTail::default();

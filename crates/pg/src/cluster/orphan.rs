@@ -1,12 +1,14 @@
-//! What an earlier run may have left behind: a server that still runs, or a
-//! `postmaster.pid` that stands in the way.
+//! What an earlier run may have left behind: a server that still runs, or
+//! lock files that stand in the way.
 //!
 //! A server that still runs is stopped, not adopted: it may have been started
 //! with other settings and is nobody's child, so nobody would learn of its
 //! end. A stale file is left to PostgreSQL, which uses it to make sure that no
 //! backend of a killed server is still at work; it is removed only when its
 //! number now belongs to an unrelated process, the one case in which
-//! PostgreSQL refuses to start (usual after a container's restart).
+//! PostgreSQL refuses to start (usual after a container's restart, and when
+//! the dead server is still a zombie). The socket's folder is ours alone, so
+//! with no server left everything in it is stale.
 //! Start with [`settle`].
 
 use std::fs;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::error::ClusterError;
+use super::settings::Launch;
 
 /// A fast shutdown writes a checkpoint: on a slow disk with a full log that
 /// takes seconds. An immediate one takes at most five.
@@ -37,6 +40,15 @@ const PID_FILE_BYTES_MAX: u64 = 4096;
 /// Makes the data folder free for a start. Holding the folder's lock, we know
 /// that no living Ferrobase looks after the server found here.
 pub(super) async fn settle(
+    launch: &Launch,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(), ClusterError> {
+    let data_dir = launch.data_dir.as_path();
+    free_data(data_dir, progress).await?;
+    clear_sockets(&launch.socket_dir)
+}
+
+async fn free_data(
     data_dir: &Path,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), ClusterError> {
@@ -67,13 +79,36 @@ pub(super) async fn settle(
 }
 
 /// Waits until no process of a killed server works in the data folder.
-pub(super) async fn wait_for_leftovers(data_dir: &Path) -> Result<(), ClusterError> {
-    let until = Instant::now() + LEFTOVERS_WAIT;
-    while let Some(pid) = leftover(data_dir) {
-        if Instant::now() > until {
-            return Err(stuck(pid, data_dir));
+async fn wait_for_leftovers(data_dir: &Path) -> Result<(), ClusterError> {
+    let began = Instant::now();
+    let mut asked = false;
+    loop {
+        let leftovers = leftovers(data_dir);
+        let Some(pid) = leftovers.first() else {
+            return Ok(());
+        };
+        if began.elapsed() > LEFTOVERS_WAIT {
+            return Err(stuck(*pid, data_dir));
+        }
+        if !asked && began.elapsed() > LEFTOVERS_WAIT / 10 {
+            // A backend ends its statement; a server whose data folder was
+            // removed and made anew, and which no file names, shuts down.
+            asked = true;
+            for pid in &leftovers {
+                let _ = kill_process(*pid, Signal::INT);
+            }
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+fn clear_sockets(socket_dir: &Path) -> Result<(), ClusterError> {
+    let entries = fs::read_dir(socket_dir).map_err(ClusterError::io("list", socket_dir))?;
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(ClusterError::io("remove", &path))?;
+        }
     }
     Ok(())
 }
@@ -124,7 +159,11 @@ fn works_in(pid: Pid, data_dir: &Path) -> bool {
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with("postgres"))
     });
-    is_postgres && fs::read_link(format!("{process}/cwd")).is_ok_and(|folder| folder == data_dir)
+    is_postgres
+        && fs::read_link(format!("{process}/cwd")).is_ok_and(|folder| {
+            let folder = folder.to_string_lossy();
+            Path::new(folder.trim_end_matches(" (deleted)")) == data_dir
+        })
 }
 
 /// Without /proc, the command line has to do.
@@ -141,19 +180,22 @@ fn works_in(pid: Pid, data_dir: &Path) -> bool {
 }
 
 #[cfg(target_os = "linux")]
-fn leftover(data_dir: &Path) -> Option<Pid> {
-    fs::read_dir("/proc")
-        .ok()?
+fn leftovers(data_dir: &Path) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter_map(Pid::from_raw)
-        .find(|pid| works_in(*pid, data_dir))
+        .filter(|pid| works_in(*pid, data_dir))
+        .collect()
 }
 
 /// Elsewhere PostgreSQL's own check of its shared memory must do.
 #[cfg(not(target_os = "linux"))]
-fn leftover(_: &Path) -> Option<Pid> {
-    None
+fn leftovers(_: &Path) -> Vec<Pid> {
+    Vec::new()
 }
 
 #[cfg(test)]
@@ -167,13 +209,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("postmaster.pid");
         fs::write(&path, format!("{}\n/data\n", std::process::id())).unwrap();
-        settle(dir.path(), &|_| ()).await.unwrap();
+        free_data(dir.path(), &|_| ()).await.unwrap();
         assert!(!path.exists());
         // 4194304 is above the highest number that Linux gives.
         fs::write(&path, "4194304\n/data\n").unwrap();
-        settle(dir.path(), &|_| ()).await.unwrap();
+        free_data(dir.path(), &|_| ()).await.unwrap();
         assert!(path.exists());
         fs::write(&path, "garbage").unwrap();
-        settle(dir.path(), &|_| ()).await.unwrap();
+        free_data(dir.path(), &|_| ()).await.unwrap();
     }
 }

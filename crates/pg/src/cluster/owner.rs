@@ -34,7 +34,12 @@ impl Owner {
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let uid = rustix::process::geteuid();
         if !uid.is_root() {
-            return Self::of(uid.as_raw(), rustix::process::getegid().as_raw(), &users, false);
+            return Self::of(
+                uid.as_raw(),
+                rustix::process::getegid().as_raw(),
+                &users,
+                false,
+            );
         }
         if let Some(meta) = data_dir.and_then(|dir| fs::symlink_metadata(dir).ok())
             && meta.uid() != 0
@@ -154,7 +159,9 @@ mod tests {
     #[test]
     fn passwd_lines_are_read_and_bad_ones_skipped() {
         let text = "root:x:0:0:root:/root:/bin/sh\n# comment\nbad:x:y:z\npostgres:x:101:104:,:/var/lib/postgresql:/bin/bash\n";
-        let users: Vec<_> = parse(text).map(|user| (user.name, user.uid, user.gid)).collect();
+        let users: Vec<_> = parse(text)
+            .map(|user| (user.name, user.uid, user.gid))
+            .collect();
         assert_eq!(users, [("root", 0, 0), ("postgres", 101, 104)]);
         assert_eq!(Owner::of(7, 8, text, true).name, "7");
         assert_eq!(Owner::of(101, 0, text, true).gid, 104);
@@ -173,7 +180,10 @@ mod tests {
             name: "stranger".to_owned(),
             switch: true,
         };
-        assert_eq!(stranger.barred_from(&closed.join("project")), Some(closed.clone()));
+        assert_eq!(
+            stranger.barred_from(&closed.join("project")),
+            Some(closed.clone())
+        );
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
         assert_eq!(stranger.barred_from(&closed), None);
     }

@@ -94,11 +94,10 @@ async fn answers(launch: &Launch) -> Result<(), Duration> {
 /// setting the number came from.
 fn check_port(port: u16) -> Result<(), ClusterError> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             Err(ClusterError::PortInUse { port })
         }
         // Whatever else it is, PostgreSQL will say it better.
-        Err(_) => Ok(()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -76,6 +76,8 @@ impl Supervisor {
             End::GivenUp(reason) => {
                 tracing::error!(reason, "PostgreSQL is given up: {reason}");
                 self.state.send_replace(ClusterState::Failed(reason));
+                // The folder stays ours until we are told to let it go.
+                stop_asked(&mut self.stop, &self.tasks).await;
             }
         }
     }
@@ -131,7 +133,7 @@ async fn restart(
     slot: &mut Option<Child>,
 ) -> Result<(), ClusterError> {
     tokio::time::sleep(PAUSES.get(attempt).copied().unwrap_or(WINDOW)).await;
-    orphan::wait_for_leftovers(&launch.data_dir).await?;
+    orphan::settle(launch, &|_| ()).await?;
     let child = slot.insert(start::spawn(launch, tasks).await?);
     start::wait_ready(launch, child).await
 }

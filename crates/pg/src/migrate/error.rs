@@ -71,11 +71,14 @@ impl MigrateError {
                 "Start the release that made this database, or a later one; nothing was changed."
                     .to_owned()
             }
-            Self::Newer { .. } => "Start a ferrobase at least as new as the one that migrated this \
+            Self::Newer { .. } => {
+                "Start a ferrobase at least as new as the one that migrated this \
                  database; nothing was changed."
-                .to_owned(),
-            Self::Locked { .. } => "Wait for the other node, or stop it if it hangs, and start again."
-                .to_owned(),
+                    .to_owned()
+            }
+            Self::Locked { .. } => {
+                "Wait for the other node, or stop it if it hangs, and start again.".to_owned()
+            }
             Self::Unreadable { .. } => {
                 "Connect as the role that first set this database up.".to_owned()
             }

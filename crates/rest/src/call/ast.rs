@@ -285,7 +285,7 @@ pub struct RowRange {
 /// A parsed query string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// `select=`; empty when absent, which means `*`.
+    /// `select=`. When absent: the one item `*`; `select=` alone is empty.
     pub select: Vec<SelectItem>,
     /// Every filter with the embed it belongs to, in the order written.
     pub filters: Vec<(EmbedPath, Filter)>,
@@ -295,16 +295,18 @@ pub struct Query {
     pub order: Vec<(EmbedPath, Vec<OrderTerm>)>,
     /// `limit=` and `offset=`, by embed. The root's is in [`Query::range`].
     pub embed_ranges: Vec<(EmbedPath, RowRange)>,
-    /// The root's `limit=` and `offset=`, when either was written.
+    /// The root's `limit=` and `offset=`, when either was written, before the
+    /// `Range` header. What counts is `Call::range`, where both have met.
     pub range: Option<RowRange>,
     /// `columns=`: the keys of the body that count, when written.
     pub columns: Option<Vec<String>>,
     /// `on_conflict=`: the columns of the unique index to use, when written.
     pub on_conflict: Option<Vec<String>>,
     /// For functions called by GET: every parameter that is not a reserved
-    /// word and whose value does not parse as an operator expression, plus
-    /// those that do (the plan decides by the function's argument names).
+    /// word and whose value is no operator expression, in the order written.
+    /// Those whose value is one (`id=eq.5`) are in [`Query::filters`].
     pub params: Vec<(String, String)>,
-    /// All parameters sorted by name and re-encoded, for `Content-Location`.
+    /// All parameters sorted by name and re-encoded, for `Content-Location`;
+    /// values of one name are joined by commas.
     pub canonical: String,
 }

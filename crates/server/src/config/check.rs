@@ -11,8 +11,8 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, JwtSecret, LogConfig, LogFormat, LogRequests, Mode,
-    OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, JwtSecret, LogConfig, LogFormat,
+    LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -51,8 +51,9 @@ fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {
         return Err(merged.invalid("api.connections_max", "expected at least 1"));
     }
     Ok(ApiConfig {
-        hosts: hosts(merged.text("api.host"))
-            .ok_or_else(|| merged.invalid("api.host", "expected `localhost`, an IP address or `*`"))?,
+        hosts: hosts(merged.text("api.host")).ok_or_else(|| {
+            merged.invalid("api.host", "expected `localhost`, an IP address or `*`")
+        })?,
         port: merged.number("api.port")?,
         require_apikey: merged.flag("api.require_apikey")?,
         cors_origins: merged.list("api.cors_origins"),
@@ -91,7 +92,11 @@ fn log(merged: &Merged) -> Result<LogConfig, ConfigError> {
             "info" => tracing::Level::INFO,
             "debug" => tracing::Level::DEBUG,
             "trace" => tracing::Level::TRACE,
-            _ => return Err(merged.invalid("log.level", "expected error, warn, info, debug or trace")),
+            _ => {
+                return Err(
+                    merged.invalid("log.level", "expected error, warn, info, debug or trace")
+                );
+            }
         },
         format: match merged.text("log.format") {
             "auto" => LogFormat::Auto,
@@ -122,6 +127,7 @@ fn db(merged: &Merged) -> Result<DbConfig, ConfigError> {
         url: merged.secret("db.url"),
         port: merged.number("db.port")?,
         data_dir: merged.text("db.data_dir").into(),
+        migrate: merged.flag("db.migrate")?,
         pool_size: (pool_size > 0).then_some(pool_size),
         schemas,
         anon_role: merged.optional("db.anon_role"),
@@ -134,13 +140,20 @@ fn db(merged: &Merged) -> Result<DbConfig, ConfigError> {
             "commit-allow-override" => TxEnd::CommitAllowOverride,
             "rollback" => TxEnd::Rollback,
             "rollback-allow-override" => TxEnd::RollbackAllowOverride,
-            _ => return Err(merged.invalid("db.tx_end", "expected commit or rollback, or either with -allow-override")),
+            _ => {
+                return Err(merged.invalid(
+                    "db.tx_end",
+                    "expected commit or rollback, or either with -allow-override",
+                ));
+            }
         },
         aggregates_enabled: merged.flag("db.aggregates_enabled")?,
         plan_enabled: merged.flag("db.plan_enabled")?,
         in_database_config: merged.flag("db.config")?,
         pre_config: merged.optional("db.pre_config"),
-        channel: merged.optional("db.channel").filter(|_| merged.text("db.channel_enabled") != "false"),
+        channel: merged
+            .optional("db.channel")
+            .filter(|_| merged.text("db.channel_enabled") != "false"),
         prepared_statements: merged.flag("db.prepared_statements")?,
     })
 }
@@ -174,8 +187,12 @@ fn auth(merged: &Merged) -> Result<AuthConfig, ConfigError> {
     Ok(AuthConfig {
         jwt: jwt_secret(merged)?,
         jwt_aud: merged.optional("auth.jwt_aud"),
-        role_claim_key: RolePath::parse(path)
-            .ok_or_else(|| merged.invalid("auth.jwt_role_claim_key", "expected a path such as `.role` or `.a[0].\"b-c\"`"))?,
+        role_claim_key: RolePath::parse(path).ok_or_else(|| {
+            merged.invalid(
+                "auth.jwt_role_claim_key",
+                "expected a path such as `.role` or `.a[0].\"b-c\"`",
+            )
+        })?,
         jwt_cache_entries: merged.number("auth.jwt_cache_max_entries")?,
         anon_key: merged.secret("auth.anon_key"),
         service_role_key: merged.secret("auth.service_role_key"),
@@ -186,17 +203,30 @@ fn auth(merged: &Merged) -> Result<AuthConfig, ConfigError> {
 
 fn jwt_secret(merged: &Merged) -> Result<JwtSecret, ConfigError> {
     const PATH: &str = "auth.jwt_secret";
-    let said = merged.settings.get(PATH).is_some_and(|setting| setting.origin != Origin::Default);
+    let said = merged
+        .settings
+        .get(PATH)
+        .is_some_and(|setting| setting.origin != Origin::Default);
     let text = merged.text(PATH);
     if text.is_empty() {
-        return Ok(if said { JwtSecret::Nothing } else { JwtSecret::Project });
+        return Ok(if said {
+            JwtSecret::Nothing
+        } else {
+            JwtSecret::Project
+        });
     }
     if merged.flag("auth.jwt_secret_is_base64")? {
         // Both alphabets are seen in the wild, with padding and without.
-        let plain: String = text.trim().trim_end_matches('=').replace('-', "+").replace('_', "/");
+        let plain: String = text
+            .trim()
+            .trim_end_matches('=')
+            .replace('-', "+")
+            .replace('_', "/");
         let bytes = general_purpose::STANDARD_NO_PAD
             .decode(plain)
-            .map_err(|_| merged.invalid(PATH, "expected base64, as auth.jwt_secret_is_base64 says"))?;
+            .map_err(|_| {
+                merged.invalid(PATH, "expected base64, as auth.jwt_secret_is_base64 says")
+            })?;
         if bytes.len() < SECRET_BYTES_MIN {
             return Err(merged.invalid(PATH, "expected at least 32 bytes"));
         }
@@ -211,13 +241,18 @@ fn jwt_secret(merged: &Merged) -> Result<JwtSecret, ConfigError> {
 impl Merged {
     fn text(&self, path: &str) -> &str {
         match self.settings.get(path) {
-            Some(Setting { value: Value::Text(text), .. }) => text.trim(),
+            Some(Setting {
+                value: Value::Text(text),
+                ..
+            }) => text.trim(),
             _ => "",
         }
     }
 
     fn optional(&self, path: &str) -> Option<String> {
-        Some(self.text(path)).filter(|text| !text.is_empty()).map(str::to_owned)
+        Some(self.text(path))
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
     }
 
     fn secret(&self, path: &str) -> Option<Secret> {
@@ -226,13 +261,18 @@ impl Merged {
 
     fn list(&self, path: &str) -> Vec<String> {
         match self.settings.get(path) {
-            Some(Setting { value: Value::List(items), .. }) => items.clone(),
+            Some(Setting {
+                value: Value::List(items),
+                ..
+            }) => items.clone(),
             _ => Vec::new(),
         }
     }
 
     fn number<N: FromStr>(&self, path: &str) -> Result<N, ConfigError> {
-        self.text(path).parse().map_err(|_| self.invalid(path, "expected a whole number in range"))
+        self.text(path)
+            .parse()
+            .map_err(|_| self.invalid(path, "expected a whole number in range"))
     }
 
     fn flag(&self, path: &str) -> Result<bool, ConfigError> {
@@ -281,14 +321,19 @@ impl Merged {
     fn invalid(&self, path: &str, reason: &str) -> ConfigError {
         ConfigError::Invalid {
             path: path.to_owned(),
-            origin: self.settings.get(path).map(|setting| setting.origin.clone()),
+            origin: self
+                .settings
+                .get(path)
+                .map(|setting| setting.origin.clone()),
             reason: reason.to_owned(),
         }
     }
 }
 
 fn number_and_unit(text: &str) -> (&str, &str) {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     (number, unit.trim())
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::table::{self, KEYS, Kind, Key, POSTGREST_WITHOUT_EFFECT};
+use super::nearest::nearest;
+use super::table::{self, KEYS, Key, Kind, POSTGREST_WITHOUT_EFFECT};
 use super::{ConfigError, Mode};
 
 /// Who said so.
@@ -20,6 +21,8 @@ pub enum Origin {
     Env(String),
     /// A command-line flag.
     Flag(String),
+    /// `ALTER ROLE … SET pgrst.…` in the database.
+    Database,
 }
 
 impl fmt::Display for Origin {
@@ -29,6 +32,7 @@ impl fmt::Display for Origin {
             Self::File(name) => f.write_str(name),
             Self::Env(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Database => f.write_str("database"),
         }
     }
 }
@@ -63,14 +67,19 @@ pub struct Flag {
 }
 
 /// Everything that may hold settings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
+    /// What the project's `supabase/config.toml` says, by our names.
+    pub project: Vec<(&'static str, String)>,
     /// Name and text of `ferrobase.toml`, if there is one.
     pub file: Option<(String, String)>,
     /// The process's environment, read by the caller.
     pub env: Vec<(String, String)>,
-    /// Flags, last word of all.
+    /// Flags.
     pub flags: Vec<Flag>,
+    /// Settings of the database role, names without `pgrst.`: the last word,
+    /// as with PostgREST, but only about the data API.
+    pub database: Vec<(String, String)>,
 }
 
 /// All sources laid over one another.
@@ -81,6 +90,7 @@ pub(super) struct Merged {
     pub(super) warnings: Vec<String>,
 }
 
+const PROJECT_FILE: &str = "supabase/config.toml";
 const OWN_PREFIX: &str = "FERROBASE__";
 const POSTGREST_PREFIX: &str = "PGRST_";
 const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
@@ -95,6 +105,11 @@ pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError
         };
         merged.put(key, default, Origin::Default);
     }
+    for (path, value) in &sources.project {
+        let origin = Origin::File(PROJECT_FILE.to_owned());
+        let key = table::find(path).ok_or_else(|| unknown(path, &origin))?;
+        merged.put(key, value, origin);
+    }
     if let Some((name, text)) = &sources.file {
         merged.file(name, text)?;
     }
@@ -102,9 +117,11 @@ pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError
     merged.postgrest(&sources.env);
     merged.own(&sources.env)?;
     for flag in &sources.flags {
-        let key = table::find(flag.path).ok_or_else(|| unknown(flag.path, &Origin::Flag(flag.flag.to_owned())))?;
+        let key = table::find(flag.path)
+            .ok_or_else(|| unknown(flag.path, &Origin::Flag(flag.flag.to_owned())))?;
         merged.put(key, &flag.value, Origin::Flag(flag.flag.to_owned()));
     }
+    merged.database(&sources.database);
     Ok(merged)
 }
 
@@ -121,23 +138,34 @@ impl Merged {
     /// `ferrobase.toml`: sections of one level, nothing unknown.
     fn file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let origin = Origin::File(name.to_owned());
-        let parsed: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
-            file: name.to_owned(),
-            message: error.to_string(),
-        })?;
+        let parsed: toml::Table =
+            text.parse()
+                .map_err(|error: toml::de::Error| ConfigError::Syntax {
+                    file: name.to_owned(),
+                    message: error.to_string(),
+                })?;
         for (section, content) in parsed {
             let toml::Value::Table(content) = content else {
                 return Err(unknown(&section, &origin));
             };
             for (name, value) in content {
                 if section == APP_SETTINGS_SECTION {
-                    self.app_settings.insert(name.clone(), scalar(&value).ok_or_else(|| not_a_scalar(&section, &name))?);
+                    self.app_settings.insert(
+                        name.clone(),
+                        scalar(&value).ok_or_else(|| not_a_scalar(&section, &name))?,
+                    );
                     continue;
                 }
                 let path = format!("{section}.{name}");
                 let key = table::find(&path).ok_or_else(|| unknown(&path, &origin))?;
                 let value = from_toml(key, &value).ok_or_else(|| not_a_scalar(&section, &name))?;
-                self.settings.insert(key.path, Setting { value, origin: origin.clone() });
+                self.settings.insert(
+                    key.path,
+                    Setting {
+                        value,
+                        origin: origin.clone(),
+                    },
+                );
             }
         }
         Ok(())
@@ -156,13 +184,34 @@ impl Merged {
     /// unknown one is a warning and not an error.
     fn postgrest(&mut self, env: &[(String, String)]) {
         for (name, value) in env {
-            let Some(bare) = name.strip_prefix(POSTGREST_PREFIX) else { continue };
+            let Some(bare) = name.strip_prefix(POSTGREST_PREFIX) else {
+                continue;
+            };
             if let Some(setting) = bare.strip_prefix(APP_SETTINGS_PREFIX) {
-                self.app_settings.insert(setting.to_ascii_lowercase(), value.clone());
+                self.app_settings
+                    .insert(setting.to_ascii_lowercase(), value.clone());
             } else if let Some(key) = KEYS.iter().find(|key| key.postgrest == Some(bare)) {
                 self.put(key, value, Origin::Env(name.clone()));
             } else if !POSTGREST_WITHOUT_EFFECT.contains(&bare) {
-                self.warnings.push(format!("{name} is no setting known here and was ignored"));
+                self.warnings
+                    .push(format!("{name} is no setting known here and was ignored"));
+            }
+        }
+    }
+
+    /// What the database says about the data API. Where to connect, listen
+    /// and whom to trust is not for the database to say.
+    fn database(&mut self, settings: &[(String, String)]) {
+        for (name, value) in settings {
+            let name = name.to_ascii_uppercase();
+            if let Some(setting) = name.strip_prefix(APP_SETTINGS_PREFIX) {
+                self.app_settings
+                    .insert(setting.to_ascii_lowercase(), value.clone());
+                continue;
+            }
+            let known = KEYS.iter().find(|key| key.postgrest == Some(name.as_str()));
+            if let Some(key) = known.filter(|key| of_the_data_api(key)) {
+                self.put(key, value, Origin::Database);
             }
         }
     }
@@ -171,7 +220,9 @@ impl Merged {
     /// a default in force, so an unknown one stops the start.
     fn own(&mut self, env: &[(String, String)]) -> Result<(), ConfigError> {
         for (name, value) in env {
-            let Some(bare) = name.strip_prefix(OWN_PREFIX) else { continue };
+            let Some(bare) = name.strip_prefix(OWN_PREFIX) else {
+                continue;
+            };
             let path = bare.to_ascii_lowercase().replace("__", ".");
             if let Some(setting) = path.strip_prefix("app_settings.") {
                 self.app_settings.insert(setting.to_owned(), value.clone());
@@ -183,6 +234,12 @@ impl Merged {
         }
         Ok(())
     }
+}
+
+fn of_the_data_api(key: &Key) -> bool {
+    const ELSEWHERE: [&str; 4] = ["db.url", "db.pool_size", "db.config", "db.channel_enabled"];
+    let section = key.path.split('.').next().unwrap_or_default();
+    matches!(section, "db" | "rest" | "openapi") && !ELSEWHERE.contains(&key.path)
 }
 
 fn from_toml(key: &Key, value: &toml::Value) -> Option<Value> {
@@ -209,14 +266,18 @@ fn scalar(value: &toml::Value) -> Option<String> {
 
 /// `a, b` as PostgREST reads it: parts trimmed, empty parts dropped.
 fn split(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn unknown(path: &str, origin: &Origin) -> ConfigError {
     ConfigError::Unknown {
         path: path.to_owned(),
         origin: origin.clone(),
-        nearest: table::nearest(path),
+        nearest: nearest(path),
     }
 }
 

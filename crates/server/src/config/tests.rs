@@ -5,11 +5,14 @@
 use super::*;
 
 fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
-fn file(text: &str) -> Option<(String, String)> {
-    Some(("ferrobase.toml".to_owned(), text.to_owned()))
+fn file(text: &str) -> (String, String) {
+    ("ferrobase.toml".to_owned(), text.to_owned())
 }
 
 fn refusal(sources: &Sources) -> String {
@@ -27,45 +30,92 @@ fn defaults_differ_between_dev_and_serve() {
 
 #[test]
 fn later_sources_outrank_earlier_ones() {
-    let mut sources = Sources { file: file("[api]\nport = 1\n[db]\nmax_rows = 7"), ..Sources::default() };
+    let mut sources = Sources {
+        file: Some(file("[api]\nport = 1\n[db]\nmax_rows = 7")),
+        ..Sources::default()
+    };
     let port = |sources: &Sources| load(Mode::Dev, sources).unwrap().config.api.port;
     assert_eq!(port(&sources), 1);
     sources.env = env(&[("PGRST_SERVER_PORT", "2")]);
     assert_eq!(port(&sources), 2);
     sources.env = env(&[("FERROBASE__API__PORT", "3"), ("PGRST_SERVER_PORT", "2")]);
     assert_eq!(port(&sources), 3);
-    sources.flags = vec![Flag { path: "api.port", flag: "--port", value: "4".to_owned() }];
+    sources.flags = vec![Flag {
+        path: "api.port",
+        flag: "--port",
+        value: "4".to_owned(),
+    }];
     let loaded = load(Mode::Dev, &sources).unwrap();
     assert_eq!(loaded.config.api.port, 4);
     assert_eq!(loaded.config.db.max_rows, Some(7));
-    let line = loaded.explain().into_iter().find(|line| line.path == "api.port").unwrap();
-    assert_eq!((line.value.as_str(), line.origin.as_str()), ("4", "flag --port"));
+    let line = loaded
+        .explain()
+        .into_iter()
+        .find(|line| line.path == "api.port")
+        .unwrap();
+    assert_eq!(
+        (line.value.as_str(), line.origin.as_str()),
+        ("4", "flag --port")
+    );
 }
 
 #[test]
 fn unknown_names_stop_the_start_with_a_guess() {
     assert_eq!(
-        refusal(&Sources { file: file("[api]\nprot = 1"), ..Sources::default() }),
+        refusal(&Sources {
+            file: Some(file("[api]\nprot = 1")),
+            ..Sources::default()
+        }),
         "unknown setting `api.prot` in ferrobase.toml; did you mean `api.port`?"
     );
     assert_eq!(
-        refusal(&Sources { env: env(&[("FERROBASE__AUTH__JWT_SECRT", "x")]), ..Sources::default() }),
+        refusal(&Sources {
+            env: env(&[("FERROBASE__AUTH__JWT_SECRT", "x")]),
+            ..Sources::default()
+        }),
         "unknown setting `auth.jwt_secrt` in environment FERROBASE__AUTH__JWT_SECRT; did you mean `auth.jwt_secret`?"
     );
-    assert!(refusal(&Sources { file: file("[api\n"), ..Sources::default() }).contains("line 1"));
-    let strange = Sources { env: env(&[("PGRST_NEW_THING", "1"), ("PGRST_DB_POOL_TIMEOUT", "1")]), ..Sources::default() };
+    assert!(
+        refusal(&Sources {
+            file: Some(file("[api\n")),
+            ..Sources::default()
+        })
+        .contains("line 1")
+    );
+    let strange = Sources {
+        env: env(&[("PGRST_NEW_THING", "1"), ("PGRST_DB_POOL_TIMEOUT", "1")]),
+        ..Sources::default()
+    };
     assert_eq!(load(Mode::Dev, &strange).unwrap().warnings.len(), 1);
 }
 
 #[test]
 fn bad_values_name_the_setting_and_its_origin() {
     assert_eq!(
-        refusal(&Sources { file: file("[api]\nport = 70000"), ..Sources::default() }),
+        refusal(&Sources {
+            file: Some(file("[api]\nport = 70000")),
+            ..Sources::default()
+        }),
         "setting `api.port` (ferrobase.toml) is not valid: expected a whole number in range"
     );
-    assert!(refusal(&Sources { env: env(&[("PGRST_DB_TX_END", "maybe")]), ..Sources::default() }).contains("PGRST_DB_TX_END"));
-    assert!(refusal(&Sources { env: env(&[("FERROBASE__API__HEADER_BYTES_MAX", "1")]), ..Sources::default() }).contains("8KiB"));
-    let short = refusal(&Sources { env: env(&[("JWT_SECRET", "hunter2")]), ..Sources::default() });
+    assert!(
+        refusal(&Sources {
+            env: env(&[("PGRST_DB_TX_END", "maybe")]),
+            ..Sources::default()
+        })
+        .contains("PGRST_DB_TX_END")
+    );
+    assert!(
+        refusal(&Sources {
+            env: env(&[("FERROBASE__API__HEADER_BYTES_MAX", "1")]),
+            ..Sources::default()
+        })
+        .contains("8KiB")
+    );
+    let short = refusal(&Sources {
+        env: env(&[("JWT_SECRET", "hunter2")]),
+        ..Sources::default()
+    });
     assert!(short.contains("32") && !short.contains("hunter2"));
 }
 
@@ -94,18 +144,67 @@ fn an_environment_of_postgrest_is_understood() {
     assert_eq!(config.db.tx_end, TxEnd::RollbackAllowOverride);
     assert_eq!(config.rest.openapi, OpenApiMode::Disabled);
     assert!(!config.rest.verbose_errors);
-    assert_eq!(config.app_settings.get("app_host").map(String::as_str), Some("localhost"));
+    assert_eq!(
+        config.app_settings.get("app_host").map(String::as_str),
+        Some("localhost")
+    );
     assert!(!format!("{:?}", config.auth).contains("really"));
-    let secret = loaded.explain().into_iter().find(|line| line.path == "auth.jwt_secret").unwrap();
+    let secret = loaded
+        .explain()
+        .into_iter()
+        .find(|line| line.path == "auth.jwt_secret")
+        .unwrap();
     assert_eq!(secret.value, "[redacted]");
 }
 
 #[test]
 fn an_empty_secret_means_none_and_base64_is_decoded() {
-    let jwt = |pairs: &[(&str, &str)]| load(Mode::Dev, &Sources { env: env(pairs), ..Sources::default() }).unwrap().config.auth.jwt;
+    let jwt = |pairs: &[(&str, &str)]| {
+        load(
+            Mode::Dev,
+            &Sources {
+                env: env(pairs),
+                ..Sources::default()
+            },
+        )
+        .unwrap()
+        .config
+        .auth
+        .jwt
+    };
     assert!(matches!(jwt(&[]), JwtSecret::Project));
-    assert!(matches!(jwt(&[("PGRST_JWT_SECRET", "")]), JwtSecret::Nothing));
+    assert!(matches!(
+        jwt(&[("PGRST_JWT_SECRET", "")]),
+        JwtSecret::Nothing
+    ));
     let base64 = "cmVhbGx5cmVhbGx5cmVhbGx5cmVhbGx5dmVyeXNhZmU=";
-    let decoded = jwt(&[("PGRST_JWT_SECRET", base64), ("PGRST_JWT_SECRET_IS_BASE64", "true")]);
-    assert!(matches!(decoded, JwtSecret::Bytes(bytes) if bytes == b"reallyreallyreallyreallyverysafe"));
+    let decoded = jwt(&[
+        ("PGRST_JWT_SECRET", base64),
+        ("PGRST_JWT_SECRET_IS_BASE64", "true"),
+    ]);
+    assert!(
+        matches!(decoded, JwtSecret::Bytes(bytes) if bytes == b"reallyreallyreallyreallyverysafe")
+    );
+}
+
+#[test]
+fn the_database_has_the_last_word_about_the_data_api_alone() {
+    let database = [
+        ("db_tx_end", "commit-allow-override"),
+        ("server_port", "1"),
+        ("jwt_secret", "x"),
+        ("db_uri", "y"),
+    ];
+    let database = database
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let sources = Sources {
+        env: env(&[("PGRST_DB_TX_END", "rollback")]),
+        database,
+        ..Sources::default()
+    };
+    let config = load(Mode::Dev, &sources).unwrap().config;
+    assert_eq!(config.db.tx_end, TxEnd::CommitAllowOverride);
+    assert_eq!(config.api.port, 54321);
+    assert!(config.db.url.is_none() && matches!(config.auth.jwt, JwtSecret::Project));
 }

@@ -9,7 +9,8 @@ use http::header::{
 };
 use http::{Method, Request, Response};
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD");
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, \
      Transfer-Encoding, Range-Unit, X-Request-Id, Retry-After",
@@ -47,7 +48,10 @@ impl Cors {
 
     /// Marks a real answer as readable for the page that asked.
     pub(crate) fn mark(&self, origin: Option<&HeaderValue>, out: &mut HeaderMap) {
-        if self.allow(origin, out) && origin.is_some() && !out.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS) {
+        if self.allow(origin, out)
+            && origin.is_some()
+            && !out.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS)
+        {
             out.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
     }
@@ -57,20 +61,33 @@ impl Cors {
             out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, EVERYBODY);
             return true;
         }
-        let Some(origin) = origin.filter(|origin| self.origins.iter().any(|known| known.as_bytes() == origin.as_bytes()))
-        else {
+        let Some(origin) = origin.filter(|origin| {
+            self.origins
+                .iter()
+                .any(|known| known.as_bytes() == origin.as_bytes())
+        }) else {
             return false;
         };
         out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        out.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        out.insert(
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        );
         true
     }
 }
 
 fn allowed_headers(headers: &HeaderMap) -> HeaderValue {
-    let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|asked| asked.to_str().ok());
+    let asked = headers
+        .get(ACCESS_CONTROL_REQUEST_HEADERS)
+        .and_then(|asked| asked.to_str().ok());
     let mut text = "Authorization".to_owned();
-    for name in asked.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    for name in asked
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         text.push_str(", ");
         text.push_str(name);
     }
@@ -85,7 +102,9 @@ mod tests {
     use super::*;
 
     fn ask(origins: &[&str], origin: &str) -> Response<Body> {
-        let cors = Cors { origins: origins.iter().map(|origin| (*origin).to_owned()).collect() };
+        let cors = Cors {
+            origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        };
         let request = Request::builder()
             .method("OPTIONS")
             .header("origin", origin)
@@ -110,8 +129,14 @@ mod tests {
 
     #[test]
     fn a_list_lets_in_only_its_own() {
-        let allowed = ask(&["http://a.example", "http://b.example"], "http://b.example");
-        assert_eq!(allowed.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "http://b.example");
+        let allowed = ask(
+            &["http://a.example", "http://b.example"],
+            "http://b.example",
+        );
+        assert_eq!(
+            allowed.headers()[ACCESS_CONTROL_ALLOW_ORIGIN],
+            "http://b.example"
+        );
         assert_eq!(allowed.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         let other = ask(&["http://a.example"], "http://evil.example");
         assert!(other.headers().is_empty());

@@ -64,7 +64,12 @@ const OPAQUE_PREFIX: &str = "sb_";
 const SECRET_PREFIX: &str = "sb_secret_";
 
 impl Identity {
-    pub(crate) fn of(&self, headers: &HeaderMap, query: Option<&str>, access: Access) -> Result<Known, Refusal> {
+    pub(crate) fn of(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        access: Access,
+    ) -> Result<Known, Refusal> {
         match (self.checked(headers, query), access) {
             (Err(_), Access::Open) => self.nobody(),
             (result, _) => result,
@@ -72,8 +77,13 @@ impl Identity {
     }
 
     fn checked(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Known, Refusal> {
-        let key = headers.get("apikey").and_then(|value| value.to_str().ok()).map(str::trim);
-        let key = key.or_else(|| query.and_then(key_in_query)).filter(|key| !key.is_empty());
+        let key = headers
+            .get("apikey")
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim);
+        let key = key
+            .or_else(|| query.and_then(key_in_query))
+            .filter(|key| !key.is_empty());
         if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
             return Err(Refusal::SecretKeyInBrowser);
         }
@@ -96,7 +106,10 @@ impl Identity {
 
     fn nobody(&self) -> Result<Known, Refusal> {
         let caller = self.anonymous.clone().ok_or(Refusal::AnonymousDisabled)?;
-        Ok(Known { caller, print: None })
+        Ok(Known {
+            caller,
+            print: None,
+        })
     }
 
     fn by_key(&self, key: &str) -> Result<Known, Refusal> {
@@ -106,21 +119,37 @@ impl Identity {
                 .opaque
                 .iter()
                 // All are compared, each in full, whatever matches.
-                .fold(None, |found, known| if equal(&known.print, &print) { Some(known) } else { found })
-                .map(|known| Known { caller: known.caller.clone(), print: Some(print) })
+                .fold(None, |found, known| {
+                    if equal(&known.print, &print) {
+                        Some(known)
+                    } else {
+                        found
+                    }
+                })
+                .map(|known| Known {
+                    caller: known.caller.clone(),
+                    print: Some(print),
+                })
                 .ok_or(Refusal::InvalidApiKey);
         }
         match self.by_token(key, &print) {
             Ok(known) => Ok(known),
             // A server without a secret, or a token past its time, says so.
-            Err(refusal @ Refusal::Jwt(JwtError::NoSecret | JwtError::Expired)) if !self.require_apikey => Err(refusal),
+            Err(refusal @ Refusal::Jwt(JwtError::NoSecret | JwtError::Expired))
+                if !self.require_apikey =>
+            {
+                Err(refusal)
+            }
             Err(_) => Err(Refusal::InvalidApiKey),
         }
     }
 
     fn by_token(&self, token: &str, print: &Fingerprint) -> Result<Known, Refusal> {
         match self.verifier.caller(token, print) {
-            Ok(caller) => Ok(Known { caller, print: Some(*print) }),
+            Ok(caller) => Ok(Known {
+                caller,
+                print: Some(*print),
+            }),
             Err(TokenError::Jwt(error)) => Err(Refusal::Jwt(error)),
             Err(TokenError::NoRole) => Err(Refusal::AnonymousDisabled),
         }
@@ -129,7 +158,10 @@ impl Identity {
 
 /// Compares without stopping at the first difference.
 fn equal(a: &Fingerprint, b: &Fingerprint) -> bool {
-    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    a.iter()
+        .zip(b)
+        .fold(0, |difference, (a, b)| difference | (a ^ b))
+        == 0
 }
 
 /// The bearer token; empty when the scheme stands alone. Other schemes (AWS
@@ -164,6 +196,3 @@ fn is_browser(headers: &HeaderMap) -> bool {
         .and_then(|agent| agent.to_str().ok())
         .is_some_and(|agent| agent.starts_with("Mozilla/"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -136,7 +136,7 @@ struct Jwk {
 #[serde(untagged)]
 enum JwkOrSet {
     Set { keys: Vec<Value> },
-    One(Jwk),
+    One(Box<Jwk>),
 }
 
 #[derive(Deserialize)]
@@ -154,7 +154,11 @@ impl VerifyKeys {
 
     /// Adds a shared secret.
     pub fn add_secret(&mut self, secret: &[u8]) {
-        self.add(VerifyKey { kid: None, alg: None, material: Material::Hmac(secret.to_vec()) });
+        self.add(VerifyKey {
+            kid: None,
+            alg: None,
+            material: Material::Hmac(secret.to_vec()),
+        });
     }
 
     /// Adds what an operator wrote as secret: a JWK, a JWKS, or else the
@@ -169,7 +173,9 @@ impl VerifyKeys {
     /// Adds a JWK or JWKS; false when the text is neither.
     pub fn add_jwks(&mut self, text: &str) -> bool {
         match serde_json::from_str(text) {
-            Ok(JwkOrSet::One(jwk)) => self.0.len() < KEYS_MAX && jwk.into_key().map(|key| self.add(key)).is_some(),
+            Ok(JwkOrSet::One(jwk)) => {
+                self.0.len() < KEYS_MAX && jwk.into_key().map(|key| self.add(key)).is_some()
+            }
             Ok(JwkOrSet::Set { keys }) => {
                 for key in keys {
                     let jwk = serde_json::from_value::<Jwk>(key).ok();
@@ -192,7 +198,9 @@ impl VerifyKeys {
     /// Whether one of the keys is this shared secret.
     #[must_use]
     pub fn holds_secret(&self, secret: &[u8]) -> bool {
-        self.0.iter().any(|key| matches!(&key.material, Material::Hmac(bytes) if bytes == secret))
+        self.0
+            .iter()
+            .any(|key| matches!(&key.material, Material::Hmac(bytes) if bytes == secret))
     }
 
     /// Whether there is no key.
@@ -227,7 +235,10 @@ impl VerifyKeys {
     /// Keys that may have signed: those that the token names, or, when it
     /// names none that we know, those without a name.
     fn candidates<'k>(&'k self, header: &'k Header) -> impl Iterator<Item = &'k VerifyKey> {
-        let named = header.kid.as_ref().is_some_and(|kid| self.0.iter().any(|key| key.kid.as_ref() == Some(kid)));
+        let named = header
+            .kid
+            .as_ref()
+            .is_some_and(|kid| self.0.iter().any(|key| key.kid.as_ref() == Some(kid)));
         self.0.iter().filter(move |key| {
             let by_name = match &header.kid {
                 None => true,
@@ -274,17 +285,30 @@ impl Material {
                     "PS512" => &signature::RSA_PSS_2048_8192_SHA512,
                     _ => return false,
                 };
-                signature::RsaPublicKeyComponents { n, e }.verify(parameters, message, mark).is_ok()
+                signature::RsaPublicKeyComponents { n, e }
+                    .verify(parameters, message, mark)
+                    .is_ok()
             }
-            Self::P256(point) => verified(&signature::ECDSA_P256_SHA256_FIXED, point, message, mark),
-            Self::P384(point) => verified(&signature::ECDSA_P384_SHA384_FIXED, point, message, mark),
+            Self::P256(point) => {
+                verified(&signature::ECDSA_P256_SHA256_FIXED, point, message, mark)
+            }
+            Self::P384(point) => {
+                verified(&signature::ECDSA_P384_SHA384_FIXED, point, message, mark)
+            }
             Self::Ed25519(point) => verified(&signature::ED25519, point, message, mark),
         }
     }
 }
 
-fn verified(algorithm: &'static dyn signature::VerificationAlgorithm, key: &[u8], message: &[u8], mark: &[u8]) -> bool {
-    signature::UnparsedPublicKey::new(algorithm, key).verify(message, mark).is_ok()
+fn verified(
+    algorithm: &'static dyn signature::VerificationAlgorithm,
+    key: &[u8],
+    message: &[u8],
+    mark: &[u8],
+) -> bool {
+    signature::UnparsedPublicKey::new(algorithm, key)
+        .verify(message, mark)
+        .is_ok()
 }
 
 impl Jwk {
@@ -300,13 +324,20 @@ impl Jwk {
         };
         let material = match (self.kty.as_str(), self.crv.as_deref()) {
             ("oct", _) => Material::Hmac(bytes(&self.k)?),
-            ("RSA", _) => Material::Rsa { n: bytes(&self.n)?, e: bytes(&self.e)? },
+            ("RSA", _) => Material::Rsa {
+                n: bytes(&self.n)?,
+                e: bytes(&self.e)?,
+            },
             ("EC", Some("P-256")) => Material::P256(point(32)?),
             ("EC", Some("P-384")) => Material::P384(point(48)?),
             ("OKP", Some("Ed25519")) => Material::Ed25519(bytes(&self.x)?),
             _ => return None,
         };
-        Some(VerifyKey { kid: self.kid, alg: self.alg, material })
+        Some(VerifyKey {
+            kid: self.kid,
+            alg: self.alg,
+            material,
+        })
     }
 }
 
@@ -322,11 +353,17 @@ fn parts(token: &str) -> Result<(&str, &str, &str, &str), JwtError> {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, JwtError> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| JwtError::Malformed)
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| JwtError::Malformed)
 }
 
 /// Checks times and audience; the last second at which they still hold.
-pub fn check_claims(claims: &Map<String, Value>, audience: Option<&str>, now: i64) -> Result<i64, JwtError> {
+pub(crate) fn check_claims(
+    claims: &Map<String, Value>,
+    audience: Option<&str>,
+    now: i64,
+) -> Result<i64, JwtError> {
     let mut until = i64::MAX;
     if let Some(exp) = seconds(claims, "exp")? {
         until = exp.saturating_add(LEEWAY_SECONDS);
@@ -353,7 +390,10 @@ fn seconds(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate, which is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "casts of floats saturate, which is what is wanted"
+)]
 fn whole(number: &serde_json::Number) -> i64 {
     number
         .as_i64()

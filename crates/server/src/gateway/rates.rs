@@ -88,7 +88,11 @@ mod tests {
 
     #[test]
     fn the_burst_passes_and_the_next_waits() {
-        let rates = Rates::new(RateConfig { per_ip: 1, per_key: 0, burst: 3 });
+        let rates = Rates::new(RateConfig {
+            per_ip: 1,
+            per_key: 0,
+            burst: 3,
+        });
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         assert!((0..3).all(|_| rates.check_ip(ip).is_none()));
         assert_eq!(rates.check_ip(ip), Some(1));
@@ -97,11 +101,23 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_one_network_is_one_client() {
-        let rates = Rates::new(RateConfig { per_ip: 1, per_key: 0, burst: 1 });
+        let rates = Rates::new(RateConfig {
+            per_ip: 1,
+            per_key: 0,
+            burst: 1,
+        });
         for n in 0..200_000_u128 {
             rates.check_ip(IpAddr::V6(Ipv6Addr::from(n << 64)));
         }
-        assert!(rates.per_ip.as_ref().is_some_and(|limit| limit.limiter.len() <= 65_536));
-        assert_eq!(network(Ipv6Addr::from(1_u128).into()), network(Ipv6Addr::from(2_u128).into()));
+        assert!(
+            rates
+                .per_ip
+                .as_ref()
+                .is_some_and(|limit| limit.limiter.len() <= 65_536)
+        );
+        assert_eq!(
+            network(Ipv6Addr::from(1_u128).into()),
+            network(Ipv6Addr::from(2_u128).into())
+        );
     }
 }

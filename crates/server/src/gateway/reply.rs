@@ -21,6 +21,7 @@ pub enum Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     NoRoute,
+    HeadTooLarge { limit: usize },
     BodyTooLarge { limit: u64 },
     BadRequest(&'static str),
     TooManyRequests { wait_seconds: u64 },
@@ -32,6 +33,7 @@ impl Trouble {
     fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -44,6 +46,7 @@ impl Trouble {
     fn code(self) -> &'static str {
         match self {
             Self::NoRoute => "FB404",
+            Self::HeadTooLarge { .. } => "FB431",
             Self::BodyTooLarge { .. } => "FB413",
             Self::BadRequest(_) => "FB400",
             Self::TooManyRequests { .. } => "FB429",
@@ -55,6 +58,7 @@ impl Trouble {
     fn message(self) -> &'static str {
         match self {
             Self::NoRoute => "no Route matched with those values",
+            Self::HeadTooLarge { .. } => "Request address and headers are too large",
             Self::BodyTooLarge { .. } => "Request body is too large",
             Self::BadRequest(message) => message,
             Self::TooManyRequests { .. } => "API rate limit exceeded",
@@ -65,8 +69,13 @@ impl Trouble {
 
     fn hint(self) -> Option<String> {
         match self {
-            Self::BodyTooLarge { limit } => Some(format!("The limit is {limit} bytes; send less at once.")),
-            Self::TooManyRequests { wait_seconds } => Some(format!("Try again in {wait_seconds} s.")),
+            Self::HeadTooLarge { limit } => Some(format!("The limit is {limit} bytes.")),
+            Self::BodyTooLarge { limit } => {
+                Some(format!("The limit is {limit} bytes; send less at once."))
+            }
+            Self::TooManyRequests { wait_seconds } => {
+                Some(format!("Try again in {wait_seconds} s."))
+            }
             _ => None,
         }
     }
@@ -79,7 +88,9 @@ impl Trouble {
         };
         let mut response = with_json(self.status(), &body);
         if let Self::TooManyRequests { wait_seconds } = self {
-            response.headers_mut().insert(RETRY_AFTER, wait_seconds.into());
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, wait_seconds.into());
         }
         response
     }
@@ -95,23 +106,35 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
             if error.code() == "PGRST300" {
                 return with_json(StatusCode::INTERNAL_SERVER_ERROR, &body);
             }
-            unauthorized(&body, &format!("Bearer error=\"invalid_token\", error_description=\"{message}\""))
+            unauthorized(
+                &body,
+                &format!("Bearer error=\"invalid_token\", error_description=\"{message}\""),
+            )
         }
-        Refusal::AnonymousDisabled => {
-            unauthorized(&postgrest("PGRST302", "Anonymous access is disabled", None, None), "Bearer")
-        }
+        Refusal::AnonymousDisabled => unauthorized(
+            &postgrest("PGRST302", "Anonymous access is disabled", None, None),
+            "Bearer",
+        ),
         Refusal::NoApiKey => unauthorized(
-            &gateway("No API key found in request", Some("No `apikey` request header or url param was found.")),
+            &gateway(
+                "No API key found in request",
+                Some("No `apikey` request header or url param was found."),
+            ),
             "Key",
         ),
         Refusal::InvalidApiKey => unauthorized(
-            &gateway("Invalid API key", Some("The `apikey` is none of this project's keys; `ferrobase keys` prints them.")),
+            &gateway(
+                "Invalid API key",
+                Some("The `apikey` is none of this project's keys; `ferrobase keys` prints them."),
+            ),
             "Key",
         ),
         Refusal::SecretKeyInBrowser => unauthorized(
             &gateway(
                 "Forbidden use of secret API key in browser",
-                Some("A secret key passes row-level security and belongs on servers only. Replace this one, and use the publishable key in browsers."),
+                Some(
+                    "A secret key passes row-level security and belongs on servers only. Replace this one, and use the publishable key in browsers.",
+                ),
             ),
             "Key",
         ),
@@ -155,9 +178,18 @@ mod tests {
         let trouble = Trouble::TooManyRequests { wait_seconds: 3 };
         assert_eq!(trouble.response(Dialect::Rest).headers()[RETRY_AFTER], "3");
         assert_eq!(
-            postgrest(Trouble::Timeout.code(), Trouble::Timeout.message(), None, None).to_string(),
+            postgrest(
+                Trouble::Timeout.code(),
+                Trouble::Timeout.message(),
+                None,
+                None
+            )
+            .to_string(),
             r#"{"code":"FB504","details":null,"hint":null,"message":"The request took too long"}"#
         );
-        assert_eq!(gateway(Trouble::NoRoute.message(), None).to_string(), r#"{"message":"no Route matched with those values"}"#);
+        assert_eq!(
+            gateway(Trouble::NoRoute.message(), None).to_string(),
+            r#"{"message":"no Route matched with those values"}"#
+        );
     }
 }

@@ -22,11 +22,11 @@ enum Step {
     Key(String),
     Index(usize),
     Slice(Option<i64>, Option<i64>),
-    Find(Test, String),
+    Find(Condition, String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Test {
+enum Condition {
     Equals,
     Differs,
     StartsWith,
@@ -35,12 +35,12 @@ enum Test {
 }
 
 /// Longest first, so that `==^` is not read as `==`.
-const TESTS: [(&str, Test); 5] = [
-    ("==^", Test::EndsWith),
-    ("^==", Test::StartsWith),
-    ("*==", Test::Contains),
-    ("==", Test::Equals),
-    ("!=", Test::Differs),
+const CONDITIONS: [(&str, Condition); 5] = [
+    ("==^", Condition::EndsWith),
+    ("^==", Condition::StartsWith),
+    ("*==", Condition::Contains),
+    ("==", Condition::Equals),
+    ("!=", Condition::Differs),
 ];
 
 impl RolePath {
@@ -80,11 +80,11 @@ impl RolePath {
                     at = at.as_array()?.get(*index)?;
                     None
                 }
-                (None, Step::Find(test, wanted)) => {
-                    at = at
-                        .as_array()?
-                        .iter()
-                        .find(|item| item.as_str().is_some_and(|item| test.holds(item, wanted)))?;
+                (None, Step::Find(condition, wanted)) => {
+                    at = at.as_array()?.iter().find(|item| {
+                        item.as_str()
+                            .is_some_and(|item| condition.holds(item, wanted))
+                    })?;
                     None
                 }
             };
@@ -93,7 +93,7 @@ impl RolePath {
     }
 }
 
-impl Test {
+impl Condition {
     fn holds(self, text: &str, wanted: &str) -> bool {
         match self {
             Self::Equals => text == wanted,
@@ -112,13 +112,15 @@ fn step(text: &str) -> Option<(Step, &str)> {
     }
     if let Some(rest) = text.strip_prefix("[?(@") {
         let rest = rest.trim_start();
-        let (operator, test) = TESTS.iter().find(|(operator, _)| rest.starts_with(operator))?;
+        let (operator, condition) = CONDITIONS
+            .iter()
+            .find(|(operator, _)| rest.starts_with(operator))?;
         let (wanted, rest) = quoted(rest.strip_prefix(operator)?.trim_start())?;
-        return Some((Step::Find(*test, wanted), rest.strip_prefix(")]")?));
+        return Some((Step::Find(*condition, wanted), rest.strip_prefix(")]")?));
     }
     let (inside, rest) = text.strip_prefix('[')?.split_once(']')?;
     let step = match inside.split_once(':') {
-        Some((from, to)) => Step::Slice(bound(from)?, bound(to)?),
+        Some((from, to)) => Step::Slice(bound(from).ok()?, bound(to).ok()?),
         None => Step::Index(digits(inside)?.try_into().ok()?),
     };
     Some((step, rest))
@@ -138,18 +140,25 @@ fn bare(text: &str) -> Option<(String, &str)> {
 }
 
 /// One end of a slice: nothing, or a number with an optional minus.
-fn bound(text: &str) -> Option<Option<i64>> {
+fn bound(text: &str) -> Result<Option<i64>, NoPath> {
     if text.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    match text.strip_prefix('-') {
-        Some(rest) => digits(rest).map(|number| Some(-number)),
-        None => digits(text).map(Some),
-    }
+    let number = match text.strip_prefix('-') {
+        Some(rest) => digits(rest).map(|number| -number),
+        None => digits(text),
+    };
+    number.map(Some).ok_or(NoPath)
 }
 
+/// The text is no path.
+struct NoPath;
+
 fn digits(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// Characters `from..to` as Python counts them: negative from the end, ends
@@ -157,12 +166,19 @@ fn digits(text: &str) -> Option<i64> {
 fn slice(text: &str, from: Option<i64>, to: Option<i64>) -> String {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     let place = |at: i64| {
-        let at = if at < 0 { at.saturating_add(length) } else { at };
+        let at = if at < 0 {
+            at.saturating_add(length)
+        } else {
+            at
+        };
         usize::try_from(at.clamp(0, length)).unwrap_or(0)
     };
     let from = place(from.unwrap_or(0));
     let to = place(to.unwrap_or(length));
-    text.chars().skip(from).take(to.saturating_sub(from)).collect()
+    text.chars()
+        .skip(from)
+        .take(to.saturating_sub(from))
+        .collect()
 }
 
 #[cfg(test)]
@@ -190,12 +206,30 @@ mod tests {
     #[test]
     fn filters_take_the_first_that_holds() {
         let claims = json!({"roles": ["other", 5, "app_editor", "app_viewer"]});
-        assert_eq!(find(".roles[?(@ == \"app_viewer\")]", &claims).as_deref(), Some("app_viewer"));
-        assert_eq!(find(".roles[?(@ != \"other\")]", &claims).as_deref(), Some("app_editor"));
-        assert_eq!(find(".roles[?(@ ^== \"app_\")]", &claims).as_deref(), Some("app_editor"));
-        assert_eq!(find(".roles[?(@ ==^ \"viewer\")]", &claims).as_deref(), Some("app_viewer"));
-        assert_eq!(find(".roles[?(@ *== \"_ed\")]", &claims).as_deref(), Some("app_editor"));
-        assert_eq!(find(".roles[?(@ ^== \"app_\")][4:]", &claims).as_deref(), Some("editor"));
+        assert_eq!(
+            find(".roles[?(@ == \"app_viewer\")]", &claims).as_deref(),
+            Some("app_viewer")
+        );
+        assert_eq!(
+            find(".roles[?(@ != \"other\")]", &claims).as_deref(),
+            Some("app_editor")
+        );
+        assert_eq!(
+            find(".roles[?(@ ^== \"app_\")]", &claims).as_deref(),
+            Some("app_editor")
+        );
+        assert_eq!(
+            find(".roles[?(@ ==^ \"viewer\")]", &claims).as_deref(),
+            Some("app_viewer")
+        );
+        assert_eq!(
+            find(".roles[?(@ *== \"_ed\")]", &claims).as_deref(),
+            Some("app_editor")
+        );
+        assert_eq!(
+            find(".roles[?(@ ^== \"app_\")][4:]", &claims).as_deref(),
+            Some("editor")
+        );
         assert_eq!(find(".roles[?(@ == \"nobody\")]", &claims), None);
     }
 
@@ -211,7 +245,19 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for bad in ["", "role", ".", "..a", ".a[", ".a[x]", ".a[]x", ".a[?(@ = \"b\")]", ".a[?(@ == b)]", ".\"a", ".a b"] {
+        for bad in [
+            "",
+            "role",
+            ".",
+            "..a",
+            ".a[",
+            ".a[x]",
+            ".a[]x",
+            ".a[?(@ = \"b\")]",
+            ".a[?(@ == b)]",
+            ".\"a",
+            ".a b",
+        ] {
             assert_eq!(RolePath::parse(bad), None, "{bad}");
         }
         assert_eq!(RolePath::parse(&".a".repeat(STEPS_MAX + 1)), None);

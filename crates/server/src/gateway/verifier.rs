@@ -24,7 +24,10 @@ pub(crate) type Fingerprint = [u8; 32];
 /// SHA-256 of a token or key.
 pub(crate) fn fingerprint(text: &str) -> Fingerprint {
     let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()) {
+    for (to, from) in out
+        .iter_mut()
+        .zip(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    {
         *to = *from;
     }
     out
@@ -63,7 +66,9 @@ impl Verifier {
             role_path: auth.role_claim_key.clone(),
             anon_role,
             clock,
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(per_shard))).collect(),
+            shards: (0..SHARDS)
+                .map(|_| Mutex::new(Shard::new(per_shard)))
+                .collect(),
         }
     }
 
@@ -72,7 +77,11 @@ impl Verifier {
         let now = self.clock.now().as_second();
         let shard = self.shard(print);
         if let Some((caller, until)) = shard.and_then(|shard| lock(shard).get(print)) {
-            return if now <= until { Ok(caller) } else { Err(TokenError::Jwt(JwtError::Expired)) };
+            return if now <= until {
+                Ok(caller)
+            } else {
+                Err(TokenError::Jwt(JwtError::Expired))
+            };
         }
         let (caller, until) = self.verify(token, now)?;
         if let Some(shard) = shard {
@@ -87,7 +96,8 @@ impl Verifier {
 
     fn verify(&self, token: &str, now: i64) -> Result<(Caller, i64), TokenError> {
         let mut claims = self.keys.open(token).map_err(TokenError::Jwt)?;
-        let until = jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;
+        let until =
+            jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;
         let claims_value = Value::Object(claims);
         let found = self.role_path.find(&claims_value);
         let role: Arc<str> = match (found, &self.anon_role) {
@@ -102,7 +112,14 @@ impl Verifier {
         claims.insert("role".to_owned(), Value::String(role.to_string()));
         let authenticated = self.anon_role.as_ref() != Some(&role);
         let claims = Value::Object(claims).to_string().into();
-        Ok((Caller { role, claims, authenticated }, until))
+        Ok((
+            Caller {
+                role,
+                claims,
+                authenticated,
+            },
+            until,
+        ))
     }
 }
 
@@ -128,7 +145,12 @@ struct Slot {
 
 impl Shard {
     fn new(capacity: usize) -> Self {
-        Self { capacity, places: HashMap::new(), slots: Vec::new(), hand: 0 }
+        Self {
+            capacity,
+            places: HashMap::new(),
+            slots: Vec::new(),
+            hand: 0,
+        }
     }
 
     fn get(&mut self, print: &Fingerprint) -> Option<(Caller, i64)> {
@@ -141,7 +163,12 @@ impl Shard {
         if self.capacity == 0 || self.places.contains_key(&print) {
             return;
         }
-        let new = Slot { print, caller, until, used: false };
+        let new = Slot {
+            print,
+            caller,
+            until,
+            used: false,
+        };
         if self.slots.len() < self.capacity {
             self.places.insert(print, self.slots.len());
             self.slots.push(new);
@@ -190,7 +217,10 @@ mod tests {
             shard.put(print(n), Caller::anonymous("anon"), 10);
             assert!(shard.slots.len() == 3 && shard.places.len() == 3);
         }
-        assert!(shard.get(&print(0)).is_some(), "used between any two others");
+        assert!(
+            shard.get(&print(0)).is_some(),
+            "used between any two others"
+        );
         assert!(shard.get(&print(1)).is_none());
     }
 

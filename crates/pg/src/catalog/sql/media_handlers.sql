@@ -5,7 +5,7 @@
 -- Callers: catalog::load.
 SELECT coalesce(json_agg(handler), '[]')
 FROM (
-  SELECT
+  SELECT DISTINCT
     namespace.nspname AS schema,
     proc.proname AS name,
     domain_namespace.nspname AS domain_schema,

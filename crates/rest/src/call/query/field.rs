@@ -61,10 +61,7 @@ pub(super) fn identifier(p: &mut Parser<'_>) -> Parsed<String> {
 }
 
 /// Words joined by dashes, where `->` is not a dash.
-fn dashed(
-    p: &mut Parser<'_>,
-    word: impl Fn(&mut Parser<'_>) -> Parsed<String>,
-) -> Parsed<String> {
+fn dashed(p: &mut Parser<'_>, word: impl Fn(&mut Parser<'_>) -> Parsed<String>) -> Parsed<String> {
     let words = p.separated(word, |p| {
         p.attempt(|p| {
             p.char('-')?;

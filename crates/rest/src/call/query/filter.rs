@@ -51,6 +51,7 @@ const IS: [(&str, IsValue); 5] = [
 type Value = fn(&mut Parser<'_>) -> Parsed<String>;
 
 /// The value of a filter: everything that is left.
+#[expect(clippy::unnecessary_wraps, reason = "stands beside `tree_value`")]
 pub(super) fn whole_value(p: &mut Parser<'_>) -> Parsed<String> {
     Ok(p.take_while(|_| true).to_owned())
 }
@@ -184,17 +185,14 @@ fn full_text(p: &mut Parser<'_>, value: Value) -> Parsed<Operation> {
 }
 
 fn is_value(p: &mut Parser<'_>) -> Parsed<IsValue> {
-    p.label(
-        "isVal: (null, not_null, true, false, unknown)",
-        |p| {
-            for (word, value) in IS {
-                if p.attempt(|p| ignoring_case(p, word)).is_ok() {
-                    return Ok(value);
-                }
+    p.label("isVal: (null, not_null, true, false, unknown)", |p| {
+        for (word, value) in IS {
+            if p.attempt(|p| ignoring_case(p, word)).is_ok() {
+                return Ok(value);
             }
-            p.reject()
-        },
-    )
+        }
+        p.reject()
+    })
 }
 
 fn ignoring_case(p: &mut Parser<'_>, word: &str) -> Parsed<()> {

@@ -1,8 +1,6 @@
 //! `select=`: columns, casts, aggregates, embeds and spreads.
 
-use super::super::ast::{
-    Aggregate, Field, JoinType, SelectField, SelectItem, SelectRelation,
-};
+use super::super::ast::{Aggregate, Field, JoinType, SelectField, SelectItem, SelectRelation};
 use super::super::parsec::{Parsed, Parser};
 use super::field::{comma, ends_at, field, field_name, identifier, lexeme};
 

@@ -1,0 +1,312 @@
+//! The history against a real PostgreSQL: from nothing, again, from every
+//! earlier release, by several at once, and without superuser.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+
+mod scratch;
+
+use scratch::Scratch;
+
+/// The checksums of released files. A released file never changes, so lines
+/// are only ever added here.
+const RELEASED: &[(u32, &str)] = &[];
+
+#[test]
+fn released_files_are_as_they_were() {
+    for (i, (version, checksum)) in RELEASED.iter().enumerate() {
+        assert_eq!(MIGRATIONS[i].version, *version);
+        assert_eq!(
+            MIGRATIONS[i].checksum(),
+            *checksum,
+            "{}",
+            MIGRATIONS[i].file()
+        );
+    }
+}
+
+#[test]
+fn the_history_counts_from_one_and_says_why() {
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        assert_eq!(migration.version, version);
+        assert!(
+            migration.sql.starts_with("-- Why: "),
+            "{}",
+            migration.file()
+        );
+        assert!(
+            migration.sql.contains("-- Lock impact: "),
+            "{}",
+            migration.file()
+        );
+    }
+}
+
+async fn database(scratch: &Scratch, name: &str, owner: &str) {
+    let mut admin = scratch.connect("supabase_admin", "template1").await;
+    let create = format!("CREATE DATABASE {name} OWNER {owner}");
+    admin.script(&create).await.unwrap();
+}
+
+async fn text(session: &mut Session, sql: &'static str) -> String {
+    let rows = session.query(sql, &[]).await.unwrap();
+    rows.scalar().unwrap_or("NULL").to_owned()
+}
+
+#[tokio::test]
+async fn from_nothing_and_again() {
+    let scratch = Scratch::start("supabase_admin");
+    let mut session = scratch.connect("supabase_admin", "postgres").await;
+    let options = MigrateOptions::default();
+    let report = migrate(&mut session, &options).await.unwrap();
+    assert_eq!(report.applied.len(), MIGRATIONS.len());
+    assert_eq!(report.degradations, []);
+    let again = migrate(&mut session, &options).await.unwrap();
+    assert_eq!(
+        (again.applied.len(), again.from),
+        (0, report.applied.len().try_into().unwrap())
+    );
+
+    // Every table of ours is protected, and closed to the API roles.
+    let open = "SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = 'ferrobase'::regnamespace \
+                AND c.relkind = 'r' AND (NOT c.relrowsecurity OR has_table_privilege('anon', c.oid, 'SELECT') \
+                OR has_table_privilege('authenticated', c.oid, 'SELECT'))";
+    assert_eq!(text(&mut session, open).await, "0");
+    claims_are_read(&mut session).await;
+    tables_are_guarded(&scratch).await;
+
+    // An edited release is refused.
+    let edit = "UPDATE ferrobase.schema_migrations SET checksum = 'x' WHERE version = 2";
+    session.script(edit).await.unwrap();
+    let error = migrate(&mut session, &options).await.unwrap_err();
+    assert_eq!(error.code(), "FB2101");
+    let newer = "DELETE FROM ferrobase.schema_migrations; \
+                 INSERT INTO ferrobase.schema_migrations VALUES (99, 'x', 'x')";
+    session.script(newer).await.unwrap();
+    let none = MigrateOptions {
+        migrations: &[],
+        ..options
+    };
+    let error = migrate(&mut session, &none).await.unwrap_err();
+    assert_eq!(error.code(), "FB2102");
+}
+
+async fn claims_are_read(session: &mut Session) {
+    let sub = "11111111-1111-1111-1111-111111111111";
+    let set = format!(
+        "SELECT set_config('request.jwt.claims', '{{\"sub\":\"{sub}\",\"role\":\"r\",\"email\":\"e@x\"}}', false)"
+    );
+    session.script(&set).await.unwrap();
+    assert_eq!(text(session, "SELECT auth.uid()").await, sub);
+    assert_eq!(
+        text(session, "SELECT auth.role() || auth.email()").await,
+        "re@x"
+    );
+    assert_eq!(text(session, "SELECT auth.jwt() ->> 'sub'").await, sub);
+    session.script("SET request.jwt.claims = ''").await.unwrap();
+    assert_eq!(text(session, "SELECT auth.uid()").await, "NULL");
+    session
+        .script("SET request.jwt.claim.role = 'legacy'")
+        .await
+        .unwrap();
+    assert_eq!(text(session, "SELECT auth.role()").await, "legacy");
+}
+
+/// A table without row level security is closed to anon; its grants come back
+/// with the protection, except those that were revoked meanwhile.
+async fn tables_are_guarded(scratch: &Scratch) {
+    let mut dev = scratch.connect("postgres", "postgres").await;
+    let steps = [
+        ("CREATE TABLE a (id int)", "f"),
+        ("ALTER TABLE a ENABLE ROW LEVEL SECURITY", "t"),
+        ("ALTER TABLE a DISABLE ROW LEVEL SECURITY", "f"),
+        ("GRANT SELECT ON a TO PUBLIC", "f"),
+        ("COMMENT ON TABLE a IS 'prices, @ferrobase.public'", "t"),
+        ("COMMENT ON TABLE a IS NULL", "f"),
+        ("REVOKE ALL ON a FROM anon, PUBLIC", "f"),
+        ("ALTER TABLE a ENABLE ROW LEVEL SECURITY", "f"),
+        ("GRANT SELECT ON a TO anon", "t"),
+        (
+            "DROP TABLE a; CREATE TABLE a (id int); ALTER TABLE a ENABLE ROW LEVEL SECURITY",
+            "t",
+        ),
+        ("DROP TABLE a; CREATE TABLE a AS SELECT 1 AS id", "f"),
+    ];
+    for (step, open) in steps {
+        dev.script(step).await.unwrap();
+        let can = text(
+            &mut dev,
+            "SELECT has_table_privilege('anon', 'a', 'SELECT')",
+        )
+        .await;
+        assert_eq!(can, open, "after {step}");
+        let signed_in = "SELECT has_table_privilege('authenticated', 'a', 'SELECT')";
+        assert_eq!(text(&mut dev, signed_in).await, "t", "after {step}");
+    }
+    let report = "SELECT string_agg(name || ' ' || state, ',') FROM ferrobase.close_unprotected_tables('{public}')";
+    assert_eq!(text(&mut dev, report).await, "a closed");
+    let temporary = "BEGIN; CREATE TEMP TABLE x (id int); CREATE TEMP TABLE y AS SELECT 1; SELECT count(*) FROM ferrobase.guard_notes";
+    let counted = dev.script(temporary).await.unwrap();
+    assert_eq!(counted.last().unwrap().scalar(), Some("0"));
+    dev.script("ROLLBACK").await.unwrap();
+    let notes = "SELECT count(*) FROM ferrobase.guard_notes";
+    assert_eq!(text(&mut dev, notes).await, "0");
+    dev.script("DROP TABLE a").await.unwrap();
+}
+
+/// Everything the catalogue says about our schemas, as text that does not
+/// depend on object ids or on the order of creation.
+const SNAPSHOT: &str = include_str!("tests/snapshot.sql");
+
+#[tokio::test]
+async fn every_release_upgrades_to_the_same_schema() {
+    let scratch = Scratch::start("supabase_admin");
+    let mut snapshots = Vec::new();
+    for first in 0..=MIGRATIONS.len() {
+        let name = format!("from_{first}");
+        database(&scratch, &name, "supabase_admin").await;
+        let mut session = scratch.connect("supabase_admin", &name).await;
+        let options = MigrateOptions {
+            migrations: &MIGRATIONS[..first],
+            ..MigrateOptions::default()
+        };
+        migrate(&mut session, &options).await.unwrap();
+        let users_own = "CREATE TABLE public.notes (id int PRIMARY KEY, body text); \
+                         INSERT INTO public.notes VALUES (1, 'kept'); \
+                         CREATE VIEW public.bodies AS SELECT body FROM public.notes";
+        session.script(users_own).await.unwrap();
+        let report = migrate(&mut session, &MigrateOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(report.applied.len(), MIGRATIONS.len() - first);
+        assert_eq!(report.degradations, []);
+        assert_eq!(
+            text(&mut session, "SELECT body FROM public.bodies").await,
+            "kept"
+        );
+        session
+            .script("DROP TABLE public.notes CASCADE")
+            .await
+            .unwrap();
+        // Names are then written with their schemas whatever the role's path.
+        session.script("SET search_path = ''").await.unwrap();
+        snapshots.push(text(&mut session, SNAPSHOT).await);
+    }
+    assert!(snapshots[0].len() > 10_000);
+    for (first, snapshot) in snapshots.iter().enumerate() {
+        let different = snapshot
+            .lines()
+            .zip(snapshots[0].lines())
+            .find(|(a, b)| a != b);
+        assert_eq!(different, None, "upgraded from {first}");
+        assert_eq!(snapshot.len(), snapshots[0].len(), "upgraded from {first}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_start_together_wait_for_one_another() {
+    let scratch = Scratch::start("supabase_admin");
+    let options = MigrateOptions::default();
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        nodes.push(scratch.connect("supabase_admin", "postgres").await);
+    }
+    let [a, b, c, d] = &mut nodes[..] else {
+        unreachable!()
+    };
+    let (a, b, c, d) = tokio::join!(
+        migrate(a, &options),
+        migrate(b, &options),
+        migrate(c, &options),
+        migrate(d, &options)
+    );
+    let applied: usize = [a, b, c, d]
+        .into_iter()
+        .map(|r| r.unwrap().applied.len())
+        .sum();
+    assert_eq!(applied, MIGRATIONS.len());
+
+    // One that hangs is named after a while.
+    let mut hanging = scratch.connect("supabase_admin", "postgres").await;
+    hanging.script("BEGIN").await.unwrap();
+    hanging
+        .query(
+            "SELECT pg_advisory_xact_lock($1::text::bigint)",
+            &[Some(LOCK)],
+        )
+        .await
+        .unwrap();
+    let mut session = scratch.connect("supabase_admin", "template1").await;
+    session.script("CREATE DATABASE late").await.unwrap();
+    // Advisory locks belong to one database, so the late one is not disturbed.
+    let mut late = scratch.connect("supabase_admin", "late").await;
+    migrate(&mut late, &options).await.unwrap();
+    let mut session = scratch.connect("supabase_admin", "postgres").await;
+    session
+        .script("DELETE FROM ferrobase.schema_migrations WHERE version > 6")
+        .await
+        .unwrap();
+    let short = MigrateOptions {
+        lock_wait: Duration::from_millis(50),
+        ..options
+    };
+    let error = migrate(&mut session, &short).await.unwrap_err();
+    assert_eq!(error.code(), "FB2103");
+}
+
+#[tokio::test]
+async fn without_superuser_what_is_refused_is_named() {
+    let scratch = Scratch::start("boss");
+    let mut boss = scratch.connect("boss", "postgres").await;
+    for sql in [
+        "CREATE ROLE weak LOGIN",
+        "CREATE DATABASE weak OWNER weak",
+        "CREATE ROLE dev LOGIN CREATEROLE CREATEDB",
+        "CREATE DATABASE dev OWNER dev",
+    ] {
+        boss.script(sql).await.unwrap();
+    }
+    let options = MigrateOptions::default();
+    let mut weak = scratch.connect("weak", "weak").await;
+    let error = migrate(&mut weak, &options).await.unwrap_err();
+    assert!(
+        error.to_string().contains("\"weak\" may not create it"),
+        "{error}"
+    );
+    assert!(error.next_step().contains("CREATEROLE"));
+
+    let mut dev = scratch.connect("dev", "dev").await;
+    let report = migrate(&mut dev, &options).await.unwrap();
+    let features: Vec<&str> = report
+        .degradations
+        .iter()
+        .map(|d| d.feature.as_str())
+        .collect();
+    assert!(features.contains(&"role service_role"), "{features:?}");
+    assert!(
+        features.contains(&"event trigger pgrst_ddl_watch"),
+        "{features:?}"
+    );
+    // The rule holds all the same, at start.
+    dev.script("CREATE TABLE public.t (id int); GRANT ALL ON public.t TO anon")
+        .await
+        .unwrap();
+    let report = "SELECT name || ' ' || state FROM ferrobase.close_unprotected_tables('{public}')";
+    assert_eq!(text(&mut dev, report).await, "t closed");
+    assert_eq!(
+        text(
+            &mut dev,
+            "SELECT has_table_privilege('anon', 'public.t', 'SELECT')"
+        )
+        .await,
+        "f"
+    );
+
+    // A right granted later heals at the next start.
+    boss.script("ALTER ROLE dev SUPERUSER").await.unwrap();
+    let mut dev = scratch.connect("dev", "dev").await;
+    let report = migrate(&mut dev, &options).await.unwrap();
+    assert_eq!(report.degradations, []);
+    let can = "SELECT rolbypassrls FROM pg_roles WHERE rolname = 'service_role'";
+    assert_eq!(text(&mut dev, can).await, "t");
+}

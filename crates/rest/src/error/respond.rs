@@ -1,0 +1,88 @@
+//! The error page: compact `JSON` with all four keys, always.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{RangeFault, RestError};
+
+/// The order of the keys is part of the dialect.
+#[derive(Serialize)]
+struct Body<'e> {
+    code: &'e str,
+    details: Option<Value>,
+    hint: Option<String>,
+    message: &'e str,
+}
+
+impl RestError {
+    /// The body of the response.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let (code, message) = (self.code(), self.message());
+        let body = Body {
+            code: &code,
+            details: self.details(),
+            hint: self.hint(),
+            message: &message,
+        };
+        // Strings and values of strings always serialise.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
+    /// The headers of the response.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/json; charset=utf-8");
+        headers.insert(CONTENT_TYPE, json);
+        let proxy_status = format!("PostgREST; error={}", self.code());
+        if let Ok(value) = HeaderValue::try_from(proxy_status) {
+            headers.insert(HeaderName::from_static("proxy-status"), value);
+        }
+        if let Some(value) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        if let Self::InvalidRange(RangeFault::OutOfBounds { total, .. }) = self {
+            headers.insert(CONTENT_RANGE, out_of_bounds(*total));
+        }
+        if let Self::Raised(raised) = self {
+            for (name, value) in &raised.headers {
+                let name = HeaderName::try_from(name);
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        headers
+    }
+
+    /// How to identify oneself, for a 401.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::JwtInvalid { message, .. } | Self::JwtClaims(message) => {
+                let message = Value::from(message.as_str());
+                let text = format!("Bearer error=\"invalid_token\", error_description={message}");
+                HeaderValue::try_from(text).ok()
+            }
+            Self::Raised(_) => None,
+            _ if self.status() == StatusCode::UNAUTHORIZED => {
+                Some(HeaderValue::from_static("Bearer"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `*/15`: no row of fifteen.
+fn out_of_bounds(total: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("*/{total}")).unwrap_or(HeaderValue::from_static("*/*"))
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        (self.status(), self.headers(), self.body()).into_response()
+    }
+}

@@ -1,0 +1,287 @@
+//! The fourth stage and the only one that meets Postgres: one `RequestTx` for
+//! each request, which commits in the same round trip unless the dialect wants
+//! to look at the result first.
+
+use std::sync::Arc;
+
+use kernel::Caller;
+use pg::catalog::{Catalog, Routine};
+use pg::{Isolation, Pool, RequestTx, Rows, SqlBuf};
+
+use crate::call::Call;
+use crate::call::prefer::{Count, TransactionEnd};
+use crate::config::Config;
+use crate::error::RestError;
+use crate::plan::Plan;
+use crate::sql::{Query, Shape};
+
+/// What came back.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The rows of the main statement.
+    pub(crate) rows: Rows,
+    /// All rows of the table, when they were counted or guessed.
+    pub(crate) total: Option<u64>,
+    /// Rows that were new, for upserts.
+    pub(crate) inserted: Option<i64>,
+    /// `response.headers`
+    pub(crate) headers: Option<String>,
+    /// `response.status`
+    pub(crate) status: Option<String>,
+}
+
+/// Everything that a transaction is made of besides its statements.
+pub(crate) struct Context<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) config: &'a Config,
+    pub(crate) caller: &'a Caller,
+    pub(crate) call: &'a Call,
+}
+
+/// Which statements follow the main one, in this order.
+struct Extras {
+    pre_request: bool,
+    count: bool,
+    plan: bool,
+    inserted: bool,
+    response: bool,
+}
+
+/// Runs a query and, before anything is committed, `check`s its outcome.
+pub(crate) async fn run(
+    context: &Context<'_>,
+    plan: &Plan,
+    query: Query,
+    count_plan: Option<SqlBuf>,
+    check: Option<&(dyn Fn(&Outcome) -> Result<(), RestError> + Sync)>,
+) -> Result<Outcome, RestError> {
+    let (mut tx, mut extras) = prepare(context, plan);
+    let Query { main, shape, count } = query;
+    tx.push(main);
+    extras.count = count.is_some();
+    extras.plan = count_plan.is_some();
+    for statement in count.into_iter().chain(count_plan) {
+        tx.push(statement);
+    }
+    if extras.inserted {
+        tx.push(SqlBuf::fixed(INSERTED));
+    }
+    if extras.response {
+        tx.push(SqlBuf::fixed(RESPONSE));
+    }
+    let refuse = |error| refused(error, context.caller);
+    let Some(check) = check else {
+        let results = tx.run(context.pool).await.map_err(refuse)?;
+        return Ok(outcome(context, &extras, shape, results));
+    };
+    let (open, results) = tx.open(context.pool).await.map_err(refuse)?;
+    let outcome = outcome(context, &extras, shape, results);
+    if let Err(error) = check(&outcome) {
+        open.rollback().await.map_err(refuse)?;
+        return Err(error);
+    }
+    open.finish().await.map_err(refuse)?;
+    Ok(outcome)
+}
+
+/// Runs a few statements of our own as the caller: the OpenAPI root.
+pub(crate) async fn run_all(
+    context: &Context<'_>,
+    plan: &Plan,
+    statements: Vec<SqlBuf>,
+) -> Result<Vec<Rows>, RestError> {
+    let (mut tx, extras) = prepare(context, plan);
+    for statement in statements {
+        tx.push(statement);
+    }
+    let mut results = tx
+        .run(context.pool)
+        .await
+        .map_err(|error| refused(error, context.caller))?;
+    if extras.pre_request && !results.is_empty() {
+        results.remove(0);
+    }
+    Ok(results)
+}
+
+const INSERTED: &str = "SELECT nullif(current_setting('pgrst.inserted', true), '')";
+
+const RESPONSE: &str = "SELECT nullif(current_setting('response.headers', true), ''), \
+                        nullif(current_setting('response.status', true), '')";
+
+fn refused(error: pg::Error, caller: &Caller) -> RestError {
+    if error.db().is_none() {
+        tracing::warn!("request failed without an answer of PostgreSQL: {error}");
+    }
+    RestError::from_pg(error, caller.authenticated)
+}
+
+fn prepare(context: &Context<'_>, plan: &Plan) -> (RequestTx, Extras) {
+    let Context {
+        catalog,
+        config,
+        caller,
+        call,
+        ..
+    } = context;
+    let routine = match plan {
+        Plan::Call(plan) => Some(&plan.routine),
+        _ => None,
+    };
+    let empty = Vec::new();
+    let of_role = catalog.role_settings.get(&caller.role).unwrap_or(&empty);
+    let mut tx = RequestTx::new(&caller.role, &caller.claims, of_role);
+    tx.set("search_path", search_path(call, config));
+    tx.set("request.method", call.method.as_str());
+    tx.set("request.path", call.path.as_str());
+    tx.set("request.headers", call.headers_json.as_str());
+    tx.set("request.cookies", call.cookies_json.as_str());
+    if let Some(timezone) = &call.prefer.timezone {
+        tx.set("timezone", timezone.as_str());
+    }
+    for (name, value) in routine.into_iter().flat_map(|routine| &routine.settings) {
+        if name != ISOLATION {
+            tx.set(name, value.as_str());
+        }
+    }
+    for (name, value) in &config.app_settings {
+        tx.set(name, value.as_str());
+    }
+    if let Some(level) = isolation(catalog, &caller.role, routine) {
+        tx.isolation(level);
+    }
+    if is_read_only(plan) {
+        tx.read_only();
+    } else if matches!(plan, Plan::Call(_)) {
+        // A function may do anything for any time.
+        tx.alone();
+    }
+    let rollback = call.prefer.transaction == Some(TransactionEnd::Rollback)
+        || (config.rollback_all && call.prefer.transaction != Some(TransactionEnd::Commit));
+    if rollback {
+        tx.rollback();
+    }
+    let extras = Extras {
+        pre_request: config.pre_request.is_some(),
+        count: false,
+        plan: false,
+        inserted: matches!(plan, Plan::Mutate(plan) if plan.mutate.counts_inserted()),
+        response: catalog.response_settings_used || config.pre_request.is_some(),
+    };
+    if let Some(function) = &config.pre_request {
+        let mut sql = SqlBuf::new();
+        sql.lit("SELECT ")
+            .qualified(&function.schema, &function.name)
+            .lit("()");
+        tx.push(sql);
+    }
+    (tx, extras)
+}
+
+const ISOLATION: &str = "default_transaction_isolation";
+
+fn isolation(catalog: &Catalog, role: &Arc<str>, routine: Option<&Routine>) -> Option<Isolation> {
+    let of_routine = routine
+        .into_iter()
+        .flat_map(|routine| &routine.settings)
+        .find(|(name, _)| name == ISOLATION)
+        .map(|(_, level)| level);
+    let level = of_routine.or_else(|| catalog.role_isolation.get(role))?;
+    Isolation::parse(level)
+}
+
+fn is_read_only(plan: &Plan) -> bool {
+    match plan {
+        Plan::Read(_) | Plan::Root | Plan::Info { .. } => true,
+        Plan::Mutate(_) => false,
+        Plan::Call(plan) => plan.read_only,
+    }
+}
+
+/// The request's schema first, so that functions and types of it need no
+/// qualification.
+fn search_path(call: &Call, config: &Config) -> String {
+    let mut path = String::new();
+    let schemas = std::iter::once(&call.schema).chain(&config.extra_search_path);
+    for schema in schemas {
+        if !path.is_empty() {
+            path.push_str(", ");
+        }
+        path.push('"');
+        path.push_str(&schema.replace('"', "\"\""));
+        path.push('"');
+    }
+    path
+}
+
+fn outcome(context: &Context<'_>, extras: &Extras, shape: Shape, results: Vec<Rows>) -> Outcome {
+    let mut results = results.into_iter();
+    if extras.pre_request {
+        results.next();
+    }
+    let mut outcome = Outcome {
+        rows: results.next().unwrap_or_default(),
+        ..Outcome::default()
+    };
+    let counted = extras
+        .count
+        .then(|| results.next().as_ref().and_then(Rows::scalar).and_then(|n| n.parse().ok()))
+        .flatten();
+    let planned = extras
+        .plan
+        .then(|| results.next().as_ref().and_then(Rows::scalar).and_then(planned_rows))
+        .flatten();
+    outcome.total = match context.call.prefer.count {
+        Some(Count::Planned) => planned,
+        Some(Count::Estimated) => estimate(counted, planned, context.config.max_rows),
+        Some(Count::Exact) | None => counted,
+    };
+    if shape == Shape::Wrapped && outcome.total.is_none() {
+        outcome.total = outcome.rows.scalar().and_then(|n| n.parse().ok());
+    }
+    if extras.inserted {
+        let rows = results.next();
+        outcome.inserted = rows.as_ref().and_then(Rows::scalar).and_then(|n| n.parse().ok());
+    }
+    if extras.response
+        && let Some(row) = results.next().as_ref().and_then(Rows::first)
+    {
+        outcome.headers = row.get(0).map(str::to_owned);
+        outcome.status = row.get(1).map(str::to_owned);
+    }
+    outcome
+}
+
+/// The exact count as far as it goes, then the planner's guess.
+fn estimate(counted: Option<u64>, planned: Option<u64>, rows_max: Option<u64>) -> Option<u64> {
+    if counted > rows_max {
+        Some(counted?.max(planned?))
+    } else {
+        counted
+    }
+}
+
+fn planned_rows(explained: &str) -> Option<u64> {
+    let plans: serde_json::Value = serde_json::from_str(explained).ok()?;
+    plans.get(0)?.get("Plan")?.get("Plan Rows")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_exact_below_the_row_limit() {
+        assert_eq!(estimate(Some(3), Some(900), Some(10)), Some(3));
+        assert_eq!(estimate(Some(11), Some(900), Some(10)), Some(900));
+        assert_eq!(estimate(Some(11), Some(5), None), Some(11));
+    }
+
+    #[test]
+    fn the_planner_is_read_from_its_json() {
+        let text = r#"[{"Plan": {"Node Type": "Seq Scan", "Plan Rows": 42}}]"#;
+        assert_eq!(planned_rows(text), Some(42));
+        assert_eq!(planned_rows("nonsense"), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! The room: its state, its router and one request from end to end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header, request};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kernel::Caller;
+use pg::Pool;
+use pg::catalog::Catalog;
+
+use crate::call::{Call, CallConfig};
+use crate::config::Config;
+use crate::error::RestError;
+use crate::execute::{self, Context, Outcome};
+use crate::plan::{self, Plan};
+use crate::{openapi, reply, sql};
+
+/// The REST room.
+#[derive(Debug)]
+pub struct Rest {
+    config: ArcSwap<Settings>,
+    pool: Pool,
+    /// Swapped when the database changes; a request keeps the one it began with.
+    catalog: Arc<ArcSwap<Catalog>>,
+}
+
+/// The configuration in the forms in which stages want it.
+#[derive(Debug)]
+struct Settings {
+    config: Config,
+    call: CallConfig,
+}
+
+/// How long the stages of a request took, for `Server-Timing`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timings {
+    parse: Duration,
+    plan: Duration,
+    transaction: Duration,
+    response: Duration,
+}
+
+impl Rest {
+    /// A room on a pool and a catalog that somebody keeps fresh.
+    #[must_use]
+    pub fn new(config: Config, pool: Pool, catalog: Arc<ArcSwap<Catalog>>) -> Arc<Self> {
+        Arc::new(Self {
+            config: ArcSwap::from_pointee(Settings::of(config, Arc::default())),
+            pool,
+            catalog,
+        })
+    }
+
+    /// Takes new settings; requests in flight keep the old ones.
+    pub fn reconfigure(&self, config: Config) {
+        let timezones = Arc::clone(&self.config.load().call.timezones);
+        self.config.store(Arc::new(Settings::of(config, timezones)));
+    }
+
+    /// Takes the names that `Prefer: timezone=` may use. They take long to
+    /// list, so that the room starts without.
+    pub fn set_timezones(&self, timezones: HashSet<String>) {
+        let config = self.config.load().config.clone();
+        let settings = Settings::of(config, Arc::new(timezones));
+        self.config.store(Arc::new(settings));
+    }
+
+    /// The room's whole public face. Paths are taken as they come, so it is
+    /// mounted as a fallback below [`Config::base_path`].
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/", any(handle))
+            .route("/{*path}", any(handle))
+            .with_state(self)
+    }
+
+    /// One request, read top to bottom. `buffer` waits for the client and
+    /// `execute` for Postgres; everything else is pure.
+    async fn answer(&self, request: Request) -> Result<Response, RestError> {
+        let settings = self.config.load_full();
+        let (parts, body) = buffer(request, settings.config.body_bytes_max).await?;
+        let caller = Caller::of(&parts).ok_or(RestError::JwtRequired)?;
+        let mut watch = Watch::start();
+        let call = Call::parse(&parts, body, &settings.call)?;
+        let parse = watch.lap();
+        let catalog = self.catalog.load();
+        let plan = plan::plan(&catalog, &settings.config, &call)?;
+        let timings = Timings {
+            parse,
+            plan: watch.lap(),
+            ..Timings::default()
+        };
+        let context = Context {
+            pool: &self.pool,
+            catalog: &catalog,
+            config: &settings.config,
+            caller,
+            call: &call,
+        };
+        let mut response = carry_out(&context, &plan, timings, &mut watch).await?;
+        let vary = HeaderValue::from_static("Accept, Prefer, Range");
+        response.headers_mut().entry(header::VARY).or_insert(vary);
+        Ok(response)
+    }
+}
+
+impl Settings {
+    fn of(config: Config, timezones: Arc<HashSet<String>>) -> Self {
+        let call = CallConfig {
+            schemas: config.schemas.clone(),
+            base_path: config.base_path.clone(),
+            root: config.root.clone(),
+            transaction_choice: config.transaction_choice,
+            timezones,
+        };
+        Self { config, call }
+    }
+}
+
+async fn handle(State(rest): State<Arc<Rest>>, request: Request) -> Response {
+    match rest.answer(request).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Measures one stage after the other.
+struct Watch(Instant);
+
+impl Watch {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        let took = now - self.0;
+        self.0 = now;
+        took
+    }
+}
+
+/// Reads the body, as far as it may go.
+async fn buffer(request: Request, max: usize) -> Result<(request::Parts, Bytes), RestError> {
+    let (parts, body) = request.into_parts();
+    let read = Limited::new(body, max).collect().await;
+    match read {
+        Ok(collected) => Ok((parts, collected.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(RestError::BodyTooLarge { max }),
+        // The client went away in the middle of its own sentence.
+        Err(_) => Err(RestError::InvalidBody("the body ended early".to_owned())),
+    }
+}
+
+async fn carry_out(
+    context: &Context<'_>,
+    plan: &Plan,
+    mut timings: Timings,
+    watch: &mut Watch,
+) -> Result<Response, RestError> {
+    let (call, config) = (context.call, context.config);
+    let (query, count_plan) = match plan {
+        Plan::Info { allow } => return Ok(reply::info(allow)),
+        Plan::Root => {
+            let statements = openapi::statements(&call.schema, config.openapi_ignore_privileges);
+            let answers = execute::run_all(context, plan, statements).await?;
+            let document = openapi::document(context.catalog, config, &call.schema, &answers);
+            return Ok(reply::root(call, document));
+        }
+        Plan::Read(plan) => {
+            let explains = call.prefer.count.is_some_and(|count| count.explains());
+            let count_plan = explains.then(|| sql::render_count_plan(plan));
+            (sql::render_read(plan, call, config.max_rows), count_plan)
+        }
+        Plan::Mutate(plan) => (sql::render_mutate(plan, call), None),
+        Plan::Call(plan) => (sql::render_call(plan, call), None),
+    };
+    let shape = query.shape;
+    let check = |outcome: &Outcome| check(call, plan, shape, outcome);
+    let before_commit = writes(plan) && has_conditions(call, plan);
+    let before_commit: Option<&(dyn Fn(&Outcome) -> Result<(), RestError> + Sync)> =
+        before_commit.then_some(&check);
+    let outcome = execute::run(context, plan, query, count_plan, before_commit).await?;
+    timings.transaction = watch.lap();
+    if before_commit.is_none() {
+        check(&outcome)?;
+    }
+    let mut response = reply::render(call, plan, shape, &outcome)?;
+    timings.response = watch.lap();
+    if config.server_timing {
+        server_timing(&mut response, timings);
+    }
+    Ok(response)
+}
+
+/// Whether there is something to undo when the outcome does not please.
+fn writes(plan: &Plan) -> bool {
+    match plan {
+        Plan::Mutate(_) => true,
+        Plan::Call(plan) => !plan.read_only,
+        Plan::Read(_) | Plan::Root | Plan::Info { .. } => false,
+    }
+}
+
+fn has_conditions(call: &Call, plan: &Plan) -> bool {
+    let is_put = matches!(plan, Plan::Mutate(plan) if plan.mutate.is_put());
+    is_put || wants_one(plan) || call.prefer.enforced_max_affected().is_some()
+}
+
+fn wants_one(plan: &Plan) -> bool {
+    let media = match plan {
+        Plan::Read(plan) => &plan.media,
+        Plan::Mutate(plan) => &plan.media,
+        Plan::Call(plan) => &plan.media,
+        Plan::Root | Plan::Info { .. } => return false,
+    };
+    matches!(media, crate::call::media::MediaType::Object { .. })
+}
+
+/// The conditions on the number of rows: all but reads are undone when they
+/// do not hold.
+fn check(
+    call: &Call,
+    plan: &Plan,
+    shape: sql::Shape,
+    outcome: &Outcome,
+) -> Result<(), RestError> {
+    let rows = reply::rows_in(shape, plan, outcome);
+    if matches!(plan, Plan::Mutate(plan) if plan.mutate.is_put()) {
+        return if rows == 1 {
+            Ok(())
+        } else {
+            Err(RestError::PutKeyMismatch)
+        };
+    }
+    if wants_one(plan) && rows != 1 {
+        return Err(RestError::Singularity(rows));
+    }
+    let limited = match call.action {
+        crate::call::Action::Mutate { mutation, .. } => matches!(
+            mutation,
+            crate::call::Mutation::Update | crate::call::Mutation::Delete
+        ),
+        crate::call::Action::Invoke { .. } => true,
+        _ => false,
+    };
+    match call.prefer.enforced_max_affected() {
+        Some(max) if limited && i128::from(rows) > i128::from(max) => {
+            Err(RestError::MaxAffected(rows))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn server_timing(response: &mut Response<Body>, timings: Timings) {
+    let ms = |stage: Duration| stage.as_secs_f64() * 1000.0;
+    // The token is checked by the gateway, before this room is entered.
+    let text = format!(
+        "jwt;dur=0.0, parse;dur={:.1}, plan;dur={:.1}, transaction;dur={:.1}, response;dur={:.1}",
+        ms(timings.parse),
+        ms(timings.plan),
+        ms(timings.transaction),
+        ms(timings.response),
+    );
+    if let Ok(value) = HeaderValue::try_from(text) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("server-timing"), value);
+    }
+}
+

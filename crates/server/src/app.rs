@@ -1,0 +1,203 @@
+//! Start and stop. [`App::start`] is the composition root: read it to know
+//! what runs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use kernel::{Clock, Rng, Tasks};
+use pg::{Pool, PoolConfig, Session, Target, catalog};
+
+use crate::config::{Config, ConfigError, Loaded, Sources, load};
+use crate::gateway::{Gateway, World};
+use crate::keys::{KeyError, Keys, PrintedKeys};
+use crate::listen::{ListenError, Listeners};
+use crate::metrics::Metrics;
+use crate::wire::{self, Data, Rooms};
+
+/// Time and randomness, handed in by the binary or a test.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+impl Context {
+    /// The machine's own.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            rng: Rng::system(),
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The keys are missing, damaged, or not to be used like this.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// An address is not ours to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The database cannot be reached or read.
+    #[error("could not {what}")]
+    Database {
+        /// What was tried.
+        what: &'static str,
+        /// What the database or the network said.
+        #[source]
+        source: pg::Error,
+    },
+}
+
+/// A running server.
+pub struct App {
+    addresses: Vec<SocketAddr>,
+    keys: PrintedKeys,
+    config: Config,
+    data: Data,
+    /// Listeners and connections: stopped first.
+    front: Tasks,
+    /// What requests in progress still need: stopped last.
+    back: Tasks,
+}
+
+impl App {
+    /// Everything, in the order in which it is needed: settings of the
+    /// database, catalog, pool, rooms, gateway, listeners, background work.
+    ///
+    /// `database` is who we connect as; `sources` are read once more, with
+    /// what the database itself says about the data API.
+    pub async fn start(
+        loaded: Loaded,
+        sources: Sources,
+        keys: Keys,
+        database: Target,
+        context: &Context,
+    ) -> Result<Self, StartError> {
+        let (front, back) = (Tasks::new(), Tasks::new());
+        // Taking the port first lets a second instance fail before it touches
+        // the database, and clients wait in the queue instead of failing.
+        let listeners = Listeners::bind(&loaded.config.api).await?;
+
+        let mut session = Session::connect(&database)
+            .await
+            .map_err(because("connect to the database"))?;
+        let (loaded, sources) = with_database_settings(loaded, sources, &mut session).await?;
+        let config = loaded.config.clone();
+        let options = wire::load_options(&config);
+        let catalog = catalog::load(&mut session, &options)
+            .await
+            .map_err(because("read the database's catalog"))?;
+        session.close().await;
+
+        let data = Data::new(
+            Pool::new(database, pool_config(&config), &back),
+            catalog,
+            options,
+        );
+        let rooms = Rooms::new(&config, &data);
+        let mounted = rooms.mounted();
+        let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
+        let metrics = Arc::new(Metrics::new(&names));
+        wire::gauges(&metrics, &data);
+        let world = World {
+            clock: context.clock.clone(),
+            rng: context.rng.clone(),
+            health: wire::health(&data),
+            metrics: Arc::clone(&metrics),
+        };
+        let printed = keys.printed();
+        let gateway = Gateway::new(&config, keys, mounted, world);
+
+        wire::background(loaded, sources, &data, &rooms, &back);
+        let addresses = listeners.addresses();
+        listeners.serve(&gateway, &metrics, &config.api, &front);
+        Ok(Self {
+            addresses,
+            keys: printed,
+            config,
+            data,
+            front,
+            back,
+        })
+    }
+
+    /// Where clients reach us: the first address, as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let port = self
+            .addresses
+            .first()
+            .map_or(self.config.api.port, SocketAddr::port);
+        let host = match self.addresses.first().map(SocketAddr::ip) {
+            Some(IpAddr::V4(ip)) if !ip.is_unspecified() => ip.to_string(),
+            Some(IpAddr::V6(ip)) if !ip.is_unspecified() => format!("[{ip}]"),
+            _ => "127.0.0.1".to_owned(),
+        };
+        format!("http://{host}:{port}")
+    }
+
+    /// All addresses we listen on.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The keys to print.
+    #[must_use]
+    pub fn keys(&self) -> &PrintedKeys {
+        &self.keys
+    }
+
+    /// The settings in force, with those of the database.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes no new requests, lets running ones finish within the drain time,
+    /// then closes the database connections and ends background work.
+    pub async fn shutdown(self) {
+        self.front.stop().await;
+        self.data.pool.close();
+        self.back.stop().await;
+    }
+}
+
+fn because(what: &'static str) -> impl FnOnce(pg::Error) -> StartError {
+    move |source| StartError::Database { what, source }
+}
+
+async fn with_database_settings(
+    loaded: Loaded,
+    mut sources: Sources,
+    session: &mut Session,
+) -> Result<(Loaded, Sources), StartError> {
+    if !loaded.config.db.in_database_config {
+        return Ok((loaded, sources));
+    }
+    sources.database = catalog::role_config(session)
+        .await
+        .map_err(because("read the settings of the database role"))?;
+    Ok((load(loaded.config.mode, &sources)?, sources))
+}
+
+fn pool_config(config: &Config) -> PoolConfig {
+    let mut pool = PoolConfig {
+        prepared: config.db.prepared_statements,
+        ..PoolConfig::default()
+    };
+    if let Some(connections) = config.db.pool_size {
+        pool.connections_max = connections;
+        pool.quick_connections = pool.quick_connections.min(connections);
+    }
+    pool
+}

@@ -1,0 +1,478 @@
+//! The front door: every request passes [`Gateway::handle`], once, in this
+//! order: request id, preflight, route, rate by address, size, identity, rate
+//! by key, the room within its time, then CORS marks, metrics and one log line.
+//!
+//! It is one function over plain parts rather than a tower of layers: a request
+//! should cost less here than one system call does. Rooms are finished axum
+//! routers under a prefix; they read the verified caller with
+//! [`kernel::Caller::of`] and never see keys in queries.
+//!
+//! Start at `handle`; `identity.rs` says who is calling, `reply.rs` what the
+//! gateway itself answers.
+
+mod body;
+mod cors;
+mod identity;
+mod jwt;
+mod rates;
+mod reply;
+mod request_id;
+mod role_path;
+mod verifier;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::FutureExt as _;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use kernel::{Caller, Clock, Rng};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+pub use identity::Access;
+pub(crate) use jwt::check_claims;
+pub use jwt::{JwtError, VerifyKeys};
+pub use reply::Dialect;
+pub use role_path::RolePath;
+
+use crate::config::{Config, LogRequests};
+use crate::health::Health;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use body::Overrun;
+use cors::Cors;
+use identity::{Identity, Known, OpaqueKey};
+use rates::Rates;
+use reply::Trouble;
+use request_id::{REQUEST_ID, RequestIds};
+use verifier::{Verifier, fingerprint};
+
+/// One room behind the gateway.
+pub struct Room {
+    /// Its name in metrics and logs.
+    pub name: &'static str,
+    /// Where it is mounted, as `/rest/v1`; removed before the room sees a path.
+    pub prefix: &'static str,
+    /// How its clients expect errors.
+    pub dialect: Dialect,
+    /// Whether the gateway may refuse for it.
+    pub access: Access,
+    /// The room.
+    pub router: Router,
+}
+
+/// The front door with everything it needs.
+pub struct Gateway {
+    rooms: Vec<Room>,
+    identity: Identity,
+    cors: Cors,
+    rates: Rates,
+    ids: RequestIds,
+    jwks: String,
+    health: Health,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+}
+
+struct Limits {
+    header_bytes: usize,
+    body_bytes: u64,
+    request_time: Duration,
+    trust_proxy: bool,
+    serve_metrics: bool,
+    log: LogRequests,
+}
+
+/// Rooms count from here in metrics; before them comes the gateway itself.
+const OWN: usize = 0;
+impl Gateway {
+    /// Puts the front door together. `health` and `metrics` come ready, since
+    /// they ask and watch things the gateway does not know.
+    #[must_use]
+    pub fn new(config: &Config, keys: Keys, rooms: Vec<Room>, world: World) -> Arc<Self> {
+        let anon_role: Option<Arc<str>> = config.db.anon_role.as_deref().map(Arc::from);
+        let jwks = keys.jwks();
+        let opaque = [
+            (
+                &keys.publishable_key,
+                anon_role.as_deref().unwrap_or("anon"),
+                false,
+            ),
+            (&keys.secret_key, "service_role", true),
+        ];
+        let opaque = opaque.map(|(key, role, authenticated)| OpaqueKey {
+            print: fingerprint(key.expose()),
+            caller: Caller {
+                authenticated,
+                ..Caller::anonymous(role)
+            },
+        });
+        Arc::new(Self {
+            identity: Identity {
+                opaque: opaque.into(),
+                require_apikey: config.api.require_apikey,
+                anonymous: anon_role.as_deref().map(Caller::anonymous),
+                verifier: Verifier::new(
+                    keys.into_verify_keys(),
+                    &config.auth,
+                    anon_role,
+                    world.clock,
+                ),
+            },
+            rooms,
+            cors: Cors {
+                origins: config.api.cors_origins.clone(),
+            },
+            rates: Rates::new(config.rate_limit),
+            ids: RequestIds::new(&world.rng),
+            jwks,
+            health: world.health,
+            metrics: world.metrics,
+            limits: Limits {
+                header_bytes: config.api.header_bytes_max,
+                body_bytes: config.api.body_bytes_max,
+                request_time: config.api.request_timeout,
+                trust_proxy: config.api.trust_proxy,
+                serve_metrics: config.api.metrics,
+                log: config.log.requests,
+            },
+        })
+    }
+
+    /// One request from a client at `peer`, answered in every case.
+    pub async fn handle(&self, mut request: Request<Body>, peer: IpAddr) -> Response<Body> {
+        let started = Instant::now();
+        let _in_flight = self.metrics.enter();
+        let id = self.ids.of(request.headers());
+        let origin = request.headers().get(ORIGIN).cloned();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let (mut response, place, role) = if let Some(response) = self.cors.preflight(&request) {
+            (response, OWN, None)
+        } else {
+            request.headers_mut().insert(REQUEST_ID, id.clone());
+            let (mut response, place, role) = self.route(request, peer).await;
+            self.cors.mark(origin.as_ref(), response.headers_mut());
+            (response, place, role)
+        };
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        let elapsed = started.elapsed();
+        self.metrics.observe(place, response.status(), elapsed);
+        self.log(&Line {
+            method,
+            path,
+            status: response.status(),
+            elapsed,
+            role,
+            id,
+        });
+        response
+    }
+
+    /// To the gateway's own pages or to a room; says which, and for whom.
+    async fn route(
+        &self,
+        request: Request<Body>,
+        peer: IpAddr,
+    ) -> (Response<Body>, usize, Option<Arc<str>>) {
+        let path = request.uri().path();
+        if let Some(page) = Page::of(path, request.method()) {
+            return (self.page(page).await, OWN, None);
+        }
+        let Some((place, room)) = self.room(path) else {
+            return (Trouble::NoRoute.response(Dialect::Gateway), OWN, None);
+        };
+        let (response, role) = match self.admit(request, room, peer) {
+            Ok(admitted) => {
+                let response = self
+                    .visit(room, admitted.request, admitted.overrun.as_ref())
+                    .await;
+                (response, Some(admitted.role))
+            }
+            Err(response) => (*response, None),
+        };
+        (response, place + 1, role)
+    }
+
+    fn room(&self, path: &str) -> Option<(usize, &Room)> {
+        self.rooms.iter().enumerate().find(|(_, room)| {
+            path.strip_prefix(room.prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// Everything that can refuse a request before its room sees it. The error
+    /// is boxed to keep the good path small.
+    fn admit(
+        &self,
+        mut request: Request<Body>,
+        room: &Room,
+        peer: IpAddr,
+    ) -> Result<Admitted, Box<Response<Body>>> {
+        let refuse = |trouble: Trouble| Box::new(trouble.response(room.dialect));
+        let limit = self.limits.header_bytes;
+        if head_bytes(&request) > limit {
+            return Err(refuse(Trouble::HeadTooLarge { limit }));
+        }
+        let ip = if self.limits.trust_proxy {
+            forwarded_for(request.headers()).unwrap_or(peer)
+        } else {
+            peer
+        };
+        if let Some(wait_seconds) = self.rates.check_ip(ip) {
+            return Err(refuse(Trouble::TooManyRequests { wait_seconds }));
+        }
+        let limit = self.limits.body_bytes;
+        let overrun = body::limit(&mut request, limit)
+            .map_err(|()| refuse(Trouble::BodyTooLarge { limit }))?;
+        let known = self.identify(&request, room.access)?;
+        if let Some(wait_seconds) = known.print.and_then(|print| self.rates.check_key(&print)) {
+            return Err(refuse(Trouble::TooManyRequests { wait_seconds }));
+        }
+        let uri = inner_uri(request.uri(), room.prefix).ok_or_else(|| {
+            refuse(Trouble::BadRequest(
+                "The address of the request cannot be read",
+            ))
+        })?;
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(known.caller.clone());
+        Ok(Admitted {
+            request,
+            role: known.caller.role,
+            overrun,
+        })
+    }
+
+    fn identify(
+        &self,
+        request: &Request<Body>,
+        access: Access,
+    ) -> Result<Known, Box<Response<Body>>> {
+        // Browsers send no credentials with OPTIONS, so it is never refused.
+        let access = if *request.method() == Method::OPTIONS {
+            Access::Open
+        } else {
+            access
+        };
+        self.identity
+            .of(request.headers(), request.uri().query(), access)
+            .map_err(|refusal| Box::new(reply::refuse(&refusal)))
+    }
+
+    /// The room's answer, or ours when it is late, panics, or could not read
+    /// a body that was too large.
+    async fn visit(
+        &self,
+        room: &Room,
+        request: Request<Body>,
+        overrun: Option<&Overrun>,
+    ) -> Response<Body> {
+        let answer = AssertUnwindSafe(room.router.clone().oneshot(request)).catch_unwind();
+        let response = match tokio::time::timeout(self.limits.request_time, answer).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_panic)) => {
+                tracing::error!(
+                    room = room.name,
+                    "A room panicked while answering a request"
+                );
+                Trouble::Internal.response(room.dialect)
+            }
+            Err(_late) => Trouble::Timeout.response(room.dialect),
+        };
+        if overrun.is_some_and(Overrun::happened) {
+            return Trouble::BodyTooLarge {
+                limit: self.limits.body_bytes,
+            }
+            .response(room.dialect);
+        }
+        response
+    }
+
+    async fn page(&self, page: Page) -> Response<Body> {
+        match page {
+            Page::Index => reply::with_json(StatusCode::OK, &self.index()),
+            Page::Health => reply::with_json(StatusCode::OK, &json!({"status": "ok"})),
+            Page::Ready => {
+                let report = self.health.ask().await;
+                let status = if report.ready {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                reply::with_json(status, &report.body())
+            }
+            Page::Metrics if self.limits.serve_metrics => with_type(
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                None,
+                self.metrics.render(),
+            ),
+            Page::Metrics => Trouble::NoRoute.response(Dialect::Gateway),
+            Page::Jwks => with_type(
+                "application/json",
+                Some("public, max-age=600"),
+                self.jwks.clone(),
+            ),
+        }
+    }
+
+    fn index(&self) -> serde_json::Value {
+        let rooms: serde_json::Map<_, _> = self
+            .rooms
+            .iter()
+            .map(|room| (room.name.to_owned(), room.prefix.into()))
+            .collect();
+        json!({
+            "name": "ferrobase",
+            "version": env!("CARGO_PKG_VERSION"),
+            "rooms": rooms,
+            "health": "/health",
+            "ready": "/health/ready",
+        })
+    }
+
+    /// One line, without query, headers or body: those may hold secrets.
+    fn log(&self, line: &Line) {
+        let wanted = match self.limits.log {
+            LogRequests::All => true,
+            LogRequests::Errors => line.status.is_server_error(),
+            LogRequests::None => false,
+        };
+        if wanted {
+            tracing::info!(
+                http.method = %line.method,
+                http.path = line.path,
+                http.status = line.status.as_u16(),
+                duration_us = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX),
+                role = line.role.as_deref().unwrap_or("-"),
+                request.id = line.id.to_str().unwrap_or("-"),
+                "{} {} {}", line.method, line.path, line.status.as_u16(),
+            );
+        }
+    }
+}
+
+/// A request that may go to its room.
+struct Admitted {
+    request: Request<Body>,
+    role: Arc<str>,
+    overrun: Option<Overrun>,
+}
+
+/// What the gateway needs beside configuration, keys and rooms.
+pub struct World {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness, for request ids.
+    pub rng: Rng,
+    /// Who to ask whether we are ready.
+    pub health: Health,
+    /// Where to count.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Line {
+    method: Method,
+    path: String,
+    status: StatusCode,
+    elapsed: Duration,
+    role: Option<Arc<str>>,
+    id: HeaderValue,
+}
+
+#[derive(Clone, Copy)]
+enum Page {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    Jwks,
+}
+
+impl Page {
+    fn of(path: &str, method: &Method) -> Option<Self> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        Some(match path {
+            "/" => Self::Index,
+            "/health" => Self::Health,
+            "/health/ready" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/auth/v1/.well-known/jwks.json" => Self::Jwks,
+            _ => return None,
+        })
+    }
+}
+
+/// What the head took on the wire, nearly.
+fn head_bytes(request: &Request<Body>) -> usize {
+    let uri = request.uri();
+    let address = uri.path().len() + uri.query().map_or(0, str::len);
+    let separators = 4;
+    request
+        .headers()
+        .iter()
+        .fold(address, |sum, (name, value)| {
+            sum + name.as_str().len() + value.len() + separators
+        })
+}
+
+/// The last hop's word on where the request came from.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    headers
+        .get("x-forwarded-for")?
+        .to_str()
+        .ok()?
+        .rsplit(',')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// The address as the room sees it: no prefix, no key in the query.
+fn inner_uri(uri: &Uri, prefix: &str) -> Option<Uri> {
+    let path_and_query = uri.path_and_query()?.as_str();
+    let rest = path_and_query.strip_prefix(prefix)?;
+    let mut inner = if rest.starts_with('/') {
+        rest.to_owned()
+    } else {
+        format!("/{rest}")
+    };
+    if let Some((path, query)) = inner
+        .split_once('?')
+        .filter(|(_, query)| identity::key_in_query(query).is_some())
+    {
+        let query = identity::without_key(query);
+        inner = if query.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{query}")
+        };
+    }
+    let inner = PathAndQuery::from_maybe_shared(bytes::Bytes::from(inner)).ok()?;
+    Some(Uri::from(inner))
+}
+
+fn with_type(kind: &'static str, cache: Option<&'static str>, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(cache) = cache {
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,451 @@
+//! The front door as clients meet it, with a room that tells what it was given.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::net::Ipv4Addr;
+
+use axum::routing::{any, post};
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::request_id::REQUEST_ID_BYTES_MAX;
+use super::*;
+use crate::config::{Mode, Sources, load};
+use crate::keys;
+
+const ANON: &str = "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH";
+const SECRET: &str = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz";
+
+struct Door {
+    gateway: Arc<Gateway>,
+    anon_jwt: String,
+    service_jwt: String,
+    user_jwt: String,
+}
+
+/// A room with a mistake in it.
+async fn boom() -> String {
+    panic!("boom")
+}
+
+/// Tells role, claims, path and query.
+async fn echo(request: Request<Body>) -> String {
+    let (parts, body) = request.into_parts();
+    let size = body
+        .collect()
+        .await
+        .map_or_else(|_| -1, |body| i64::try_from(body.to_bytes().len()).unwrap());
+    let caller = Caller::of(&parts).unwrap();
+    json!({
+        "role": &*caller.role,
+        "claims": serde_json::from_str::<Value>(&caller.claims).unwrap(),
+        "authenticated": caller.authenticated,
+        "uri": parts.uri.to_string(),
+        "size": size,
+    })
+    .to_string()
+}
+
+fn room(name: &'static str, prefix: &'static str, access: Access) -> Room {
+    let router = Router::new()
+        .route("/boom", any(boom))
+        .route("/slow", any(std::future::pending::<String>))
+        .route("/upload", post(echo))
+        .fallback(echo);
+    Room {
+        name,
+        prefix,
+        dialect: Dialect::Rest,
+        access,
+        router,
+    }
+}
+
+fn door(env: &[(&str, &str)]) -> Door {
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let config = load(
+        Mode::Dev,
+        &Sources {
+            env,
+            ..Sources::default()
+        },
+    )
+    .unwrap()
+    .config;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Timestamp::from_second(1_760_000_000).unwrap());
+    let rng = Rng::seeded(1);
+    let keys = keys::resolve(&config, folder.path(), &clock, &rng).unwrap();
+    let expose = |key: &Option<kernel::Secret>| {
+        key.as_ref()
+            .map(|key| key.expose().to_owned())
+            .unwrap_or_default()
+    };
+    let user =
+        json!({"sub": "u1", "role": "authenticated", "exp": 1_760_003_600, "aud": "authenticated"});
+    let world = World {
+        clock,
+        rng,
+        health: Health::default(),
+        metrics: Arc::new(Metrics::new(&["rest", "storage"])),
+    };
+    Door {
+        anon_jwt: expose(&keys.anon_key),
+        service_jwt: expose(&keys.service_role_key),
+        user_jwt: keys.signing.sign(&user).unwrap().expose().to_owned(),
+        gateway: Gateway::new(
+            &config,
+            keys,
+            vec![
+                room("rest", "/rest/v1", Access::Checked),
+                room("storage", "/storage/v1", Access::Open),
+            ],
+            world,
+        ),
+    }
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Door {
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self
+            .gateway
+            .handle(request, Ipv4Addr::LOCALHOST.into())
+            .await;
+        let (parts, body) = response.into_parts();
+        let text = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&text)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&text).as_ref().into());
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = headers
+            .iter()
+            .fold(Request::get(path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn role(&self, headers: &[(&str, &str)]) -> String {
+        let answer = self.get("/rest/v1/items", headers).await;
+        let role = answer.body["role"].as_str().map(str::to_owned);
+        role.unwrap_or_else(|| {
+            format!(
+                "{} {}",
+                answer.status,
+                answer.body["code"]
+                    .as_str()
+                    .or(answer.body["message"].as_str())
+                    .unwrap()
+            )
+        })
+    }
+}
+
+#[tokio::test]
+async fn both_key_families_and_user_tokens_become_roles() {
+    let door = door(&[]);
+    let bearer = |token: &str| format!("Bearer {token}");
+    assert_eq!(door.role(&[]).await, "anon");
+    assert_eq!(door.role(&[("apikey", ANON)]).await, "anon");
+    assert_eq!(door.role(&[("apikey", SECRET)]).await, "service_role");
+    assert_eq!(door.role(&[("apikey", &door.anon_jwt)]).await, "anon");
+    assert_eq!(
+        door.role(&[("apikey", &door.service_jwt)]).await,
+        "service_role"
+    );
+    assert_eq!(
+        door.role(&[("apikey", ANON), ("authorization", &bearer(ANON))])
+            .await,
+        "anon"
+    );
+    assert_eq!(
+        door.role(&[("apikey", ANON), ("authorization", &bearer(&door.user_jwt))])
+            .await,
+        "authenticated"
+    );
+    assert_eq!(
+        door.role(&[
+            ("apikey", SECRET),
+            ("authorization", &bearer(&door.user_jwt))
+        ])
+        .await,
+        "authenticated"
+    );
+    assert_eq!(
+        door.role(&[("authorization", &bearer(&door.service_jwt))])
+            .await,
+        "service_role"
+    );
+    assert_eq!(
+        door.role(&[("authorization", &format!("bEaReR {}", door.user_jwt))])
+            .await,
+        "authenticated"
+    );
+    assert_eq!(door.role(&[("authorization", "Basic eDp5")]).await, "anon");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused() {
+    let door = door(&[]);
+    let bearer_secret = format!("Bearer {SECRET}");
+    assert_eq!(
+        door.role(&[("authorization", &bearer_secret)]).await,
+        "401 PGRST301"
+    );
+    assert_eq!(
+        door.role(&[("apikey", ANON), ("authorization", &bearer_secret)])
+            .await,
+        "401 PGRST301"
+    );
+    assert_eq!(
+        door.role(&[("apikey", "sb_secret_wrong")]).await,
+        "401 Invalid API key"
+    );
+    assert_eq!(
+        door.role(&[("apikey", "nonsense")]).await,
+        "401 Invalid API key"
+    );
+    let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+    assert_eq!(
+        door.role(&[("apikey", SECRET), browser]).await,
+        "401 Forbidden use of secret API key in browser"
+    );
+    assert_eq!(door.role(&[("apikey", ANON), browser]).await, "anon");
+    let forged = door.user_jwt.replace("eyJ", "eyK");
+    assert!(
+        door.role(&[("authorization", &format!("Bearer {forged}"))])
+            .await
+            .starts_with("401 PGRST301")
+    );
+}
+
+#[tokio::test]
+async fn required_keys_are_required() {
+    let door = door(&[("FERROBASE__API__REQUIRE_APIKEY", "true")]);
+    let answer = door.get("/rest/v1/items", &[]).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.body.to_string(),
+        r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#
+    );
+    let user = format!("Bearer {}", door.user_jwt);
+    assert_eq!(
+        door.role(&[("authorization", &user)]).await,
+        "401 No API key found in request"
+    );
+    assert_eq!(
+        door.role(&[("apikey", "sb_x"), ("authorization", &user)])
+            .await,
+        "401 Invalid API key"
+    );
+    assert_eq!(
+        door.role(&[("apikey", ANON), ("authorization", &user)])
+            .await,
+        "authenticated"
+    );
+    let open = door.get("/storage/v1/object/public/x", &[]).await;
+    assert_eq!(
+        (open.status, open.body["role"].as_str()),
+        (200, Some("anon"))
+    );
+}
+
+#[tokio::test]
+async fn token_errors_are_postgrests() {
+    let door = door(&[]);
+    let answer = door
+        .get("/rest/v1/items", &[("authorization", "Bearer")])
+        .await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.body.to_string(),
+        r#"{"code":"PGRST301","details":null,"hint":null,"message":"Empty JWT is sent in Authorization header"}"#
+    );
+    assert_eq!(
+        answer.headers["www-authenticate"],
+        "Bearer error=\"invalid_token\", error_description=\"Empty JWT is sent in Authorization header\""
+    );
+    let answer = door
+        .get("/rest/v1/items", &[("authorization", "Bearer a.b")])
+        .await;
+    assert_eq!(answer.body["message"], "Expected 3 parts in JWT; got 2");
+
+    let closed = self::door(&[("PGRST_DB_ANON_ROLE", "")]);
+    let answer = closed.get("/rest/v1/items", &[]).await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (401, Some("PGRST302"))
+    );
+    assert_eq!(answer.headers["www-authenticate"], "Bearer");
+
+    let keyless = self::door(&[("PGRST_JWT_SECRET", "")]);
+    let answer = keyless
+        .get("/rest/v1/items", &[("authorization", "Bearer a.b.c")])
+        .await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (500, Some("PGRST300"))
+    );
+    assert_eq!(keyless.role(&[]).await, "anon");
+}
+
+#[tokio::test]
+async fn rooms_see_neither_prefix_nor_key() {
+    let door = door(&[]);
+    let uri = |answer: Answer| answer.body["uri"].as_str().unwrap().to_owned();
+    assert_eq!(
+        uri(door.get("/rest/v1/items?select=id", &[]).await),
+        "/items?select=id"
+    );
+    assert_eq!(uri(door.get("/rest/v1", &[]).await), "/");
+    assert_eq!(uri(door.get("/rest/v1?a=b", &[]).await), "/?a=b");
+    let with_key = door
+        .get(&format!("/rest/v1/items?a=b&apikey={SECRET}&c=d"), &[])
+        .await;
+    assert_eq!(with_key.body["role"], "service_role");
+    assert_eq!(uri(with_key), "/items?a=b&c=d");
+    assert_eq!(
+        uri(door.get("/rest/v1/items?apikey=eq.5", &[]).await),
+        "/items?apikey=eq.5"
+    );
+    let nowhere = door.get("/rest/v11/items", &[]).await;
+    assert_eq!(
+        (nowhere.status, nowhere.body.to_string()),
+        (
+            404,
+            r#"{"message":"no Route matched with those values"}"#.into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_declared_or_not() {
+    let door = door(&[("FERROBASE__API__BODY_BYTES_MAX", "10")]);
+    let post = |body: Body| Request::post("/rest/v1/upload").body(body).unwrap();
+    let mut declared = post(Body::from("x".repeat(11)));
+    declared.headers_mut().insert("content-length", 11.into());
+    let answer = door.send(declared).await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (413, Some("FB413"))
+    );
+    let chunks = |count: usize| {
+        let chunk = || Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"12345"));
+        Body::from_stream(futures_util::stream::iter((0..count).map(move |_| chunk())))
+    };
+    assert_eq!(door.send(post(chunks(3))).await.status, 413);
+    assert_eq!(door.send(post(chunks(2))).await.body["size"], 10);
+}
+
+#[tokio::test]
+async fn a_panicking_room_is_a_500_and_a_slow_one_a_504() {
+    let door = door(&[("FERROBASE__API__REQUEST_TIMEOUT", "20ms")]);
+    let answer = door.get("/rest/v1/boom", &[]).await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (500, Some("FB500"))
+    );
+    let answer = door.get("/rest/v1/slow", &[]).await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (504, Some("FB504"))
+    );
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_to_wait() {
+    let door = door(&[
+        ("FERROBASE__RATE_LIMIT__PER_IP", "1"),
+        ("FERROBASE__RATE_LIMIT__BURST", "2"),
+    ]);
+    assert_eq!(door.role(&[]).await, "anon");
+    assert_eq!(door.role(&[]).await, "anon");
+    let answer = door.get("/rest/v1/items", &[]).await;
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (429, Some("FB429"))
+    );
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(door.get("/health", &[]).await.status, 200);
+
+    let door = self::door(&[
+        ("FERROBASE__RATE_LIMIT__PER_KEY", "1"),
+        ("FERROBASE__RATE_LIMIT__BURST", "1"),
+    ]);
+    assert_eq!(door.role(&[("apikey", ANON)]).await, "anon");
+    assert_eq!(door.role(&[("apikey", ANON)]).await, "429 FB429");
+    assert_eq!(door.role(&[("apikey", SECRET)]).await, "service_role");
+}
+
+#[tokio::test]
+async fn own_pages_and_request_ids() {
+    let door = door(&[]);
+    let jwks = door.get("/auth/v1/.well-known/jwks.json", &[]).await;
+    assert_eq!(jwks.body["keys"][0]["alg"], "ES256");
+    assert!(jwks.body["keys"][0].get("d").is_none());
+    assert_eq!(door.get("/health/ready", &[]).await.body["status"], "ready");
+    assert_eq!(door.get("/", &[]).await.body["rooms"]["rest"], "/rest/v1");
+    assert!(
+        door.get("/metrics", &[])
+            .await
+            .body
+            .as_str()
+            .unwrap()
+            .contains("ferrobase_http_requests_total")
+    );
+    let echoed = door.get("/health", &[("x-request-id", "abc-1")]).await;
+    assert_eq!(echoed.headers["x-request-id"], "abc-1");
+    let too_long = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
+    let own = door.get("/health", &[("x-request-id", &too_long)]).await;
+    assert_ne!(own.headers["x-request-id"], too_long.as_str());
+    assert_ne!(
+        own.headers["x-request-id"],
+        door.get("/health", &[]).await.headers["x-request-id"]
+    );
+}
+
+#[tokio::test]
+async fn cors_marks_every_answer_and_preflights_need_no_key() {
+    let door = door(&[("FERROBASE__API__REQUIRE_APIKEY", "true")]);
+    let preflight = Request::options("/rest/v1/items")
+        .header("origin", "http://app.example")
+        .header("access-control-request-method", "POST")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(door.send(preflight).await.status, 200);
+    let refused = door
+        .get("/rest/v1/items", &[("origin", "http://app.example")])
+        .await;
+    assert_eq!(
+        (
+            refused.status,
+            &refused.headers["access-control-allow-origin"]
+        ),
+        (401, &HeaderValue::from_static("*"))
+    );
+    assert!(
+        refused.headers["access-control-expose-headers"]
+            .to_str()
+            .unwrap()
+            .contains("Content-Range")
+    );
+    let options = Request::options("/rest/v1/items")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(door.send(options).await.body["role"], "anon");
+}

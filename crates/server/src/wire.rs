@@ -1,0 +1,288 @@
+//! Which rooms there are, what each is built from, and what watches them. A
+//! new room is one function here and one line in [`rooms`].
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kernel::Tasks;
+use pg::catalog::{self, Catalog, LoadOptions, QualifiedName, live};
+use pg::{Pool, RequestTx, Session, SqlBuf};
+use rest::Rest;
+use rest::call::Root;
+use rest::call::prefer::TransactionChoice;
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd, load};
+use crate::gateway::{Access, Dialect, Room};
+use crate::health::{Health, Probe};
+use crate::metrics::Metrics;
+
+/// The database as rooms see it.
+#[derive(Clone)]
+pub struct Data {
+    /// Connections.
+    pub pool: Pool,
+    /// What the database looks like; replaced when it changes.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// What of it to read.
+    pub options: Arc<ArcSwap<LoadOptions>>,
+}
+
+impl Data {
+    /// A pool with the catalog that was read through these options.
+    #[must_use]
+    pub fn new(pool: Pool, catalog: Catalog, options: LoadOptions) -> Self {
+        Self {
+            pool,
+            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            options: Arc::new(ArcSwap::from_pointee(options)),
+        }
+    }
+}
+
+/// What to read of the catalog.
+#[must_use]
+pub fn load_options(config: &Config) -> LoadOptions {
+    LoadOptions {
+        extra_search_path: config.db.extra_search_path.clone(),
+        ..LoadOptions::for_schemas(config.db.schemas.clone())
+    }
+}
+
+/// The rooms, as the parts that live on after start need them.
+#[derive(Clone)]
+pub struct Rooms {
+    /// The data API.
+    pub rest: Arc<Rest>,
+}
+
+impl Rooms {
+    /// Builds every room.
+    #[must_use]
+    pub fn new(config: &Config, data: &Data) -> Self {
+        let catalog = Arc::clone(&data.catalog);
+        Self {
+            rest: Rest::new(rest_config(config), data.pool.clone(), catalog),
+        }
+    }
+
+    /// Every room as the gateway sees it, in the order in which prefixes are
+    /// tried.
+    #[must_use]
+    pub fn mounted(&self) -> Vec<Room> {
+        vec![Room {
+            name: "rest",
+            prefix: "/rest/v1",
+            dialect: Dialect::Rest,
+            access: Access::Checked,
+            router: Arc::clone(&self.rest).router(),
+        }]
+    }
+}
+
+fn rest_config(config: &Config) -> rest::Config {
+    let openapi = config.rest.openapi;
+    let root = match (&config.db.root_spec, openapi) {
+        (Some(routine), _) => Root::Routine(routine.clone()),
+        (None, OpenApiMode::Disabled) => Root::Disabled,
+        (None, OpenApiMode::FollowPrivileges | OpenApiMode::IgnorePrivileges) => Root::Description,
+    };
+    let (rollback_all, transaction_choice) = match config.db.tx_end {
+        TxEnd::Commit => (false, TransactionChoice::Operator),
+        TxEnd::CommitAllowOverride => (false, TransactionChoice::Client),
+        TxEnd::Rollback => (true, TransactionChoice::Operator),
+        TxEnd::RollbackAllowOverride => (true, TransactionChoice::Client),
+    };
+    rest::Config {
+        schemas: config.db.schemas.clone(),
+        extra_search_path: config.db.extra_search_path.clone(),
+        max_rows: config.db.max_rows,
+        aggregates_enabled: config.db.aggregates_enabled,
+        plan_enabled: config.db.plan_enabled,
+        pre_request: config.db.pre_request.as_deref().map(qualified),
+        rollback_all,
+        transaction_choice,
+        root,
+        openapi_ignore_privileges: openapi == OpenApiMode::IgnorePrivileges,
+        openapi_security: config.rest.openapi_security_active,
+        openapi_proxy: config.rest.openapi_server_proxy_uri.clone(),
+        server_timing: config.api.server_timing,
+        app_settings: config
+            .app_settings
+            .iter()
+            .map(|(name, value)| (format!("app.settings.{name}"), value.clone()))
+            .collect(),
+        base_path: String::new(),
+        minimal_errors: !config.rest.verbose_errors,
+        body_bytes_max: usize::try_from(config.api.body_bytes_max).unwrap_or(usize::MAX),
+    }
+}
+
+/// `schema.name`, or a name that the search path finds.
+fn qualified(text: &str) -> QualifiedName {
+    match text.split_once('.') {
+        Some((schema, name)) => QualifiedName::new(schema, name),
+        None => QualifiedName::new("", text),
+    }
+}
+
+/// What must answer before we call ourselves ready.
+#[must_use]
+pub fn health(data: &Data) -> Health {
+    let pool = data.pool.clone();
+    let role: Arc<str> = pool.target().user.as_str().into();
+    Health::new(vec![Probe::new("database", move || {
+        let pool = pool.clone();
+        let mut ping = RequestTx::new(&role, "{}", &[]);
+        let mut select = SqlBuf::new();
+        select.lit("SELECT 1");
+        ping.push(select);
+        async move {
+            ping.run(&pool)
+                .await
+                .map(drop)
+                .map_err(|error| kind(&error))
+        }
+    })])
+}
+
+/// A failure in a word: readiness is public, messages may name hosts.
+fn kind(error: &pg::Error) -> String {
+    match error.sqlstate() {
+        Some(state) => format!("SQLSTATE {state}"),
+        None => "not reachable".to_owned(),
+    }
+}
+
+/// Gauges of the pool.
+pub fn gauges(metrics: &Metrics, data: &Data) {
+    let gauge = |name, help, read: fn(pg::PoolStats) -> usize| {
+        let pool = data.pool.clone();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of connections are small"
+        )]
+        metrics.add_gauge(name, help, move || read(pool.stats()) as f64);
+    };
+    gauge("pool_connections", "Open database connections", |stats| {
+        stats.open
+    });
+    gauge(
+        "pool_connections_busy",
+        "Database connections with work in flight",
+        |stats| stats.busy,
+    );
+    gauge(
+        "pool_waiting",
+        "Requests waiting for a database connection",
+        |stats| stats.waiting,
+    );
+    gauge(
+        "pool_connections_max",
+        "Most database connections",
+        |stats| stats.max,
+    );
+}
+
+/// Requests to read the settings again that may wait: one more after the one
+/// being served sees everything.
+const RELOADS_WAITING: usize = 1;
+
+/// Work beside requests: the catalog follows the database, and so do the
+/// settings that are kept in it.
+pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, tasks: &Tasks) {
+    tasks.spawn("timezones", load_timezones(data.clone(), rooms.clone()));
+    if loaded.config.db.channel.is_none() {
+        return;
+    }
+    let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
+    let fresh = {
+        let data = data.clone();
+        async move {
+            let target = data.pool.target().clone();
+            let observe = move |event| observe(event, &reload);
+            live::keep_fresh(target, data.options, data.catalog, observe).await;
+        }
+    };
+    let stop = tasks.token();
+    tasks.spawn("catalog", async move {
+        tokio::select! {
+            () = fresh => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    let reconfigure = reconfigure(loaded, sources, data.clone(), rooms.clone(), reloads);
+    let stop = tasks.token();
+    tasks.spawn("settings", async move {
+        tokio::select! {
+            () = reconfigure => {}
+            () = stop.cancelled() => {}
+        }
+    });
+}
+
+/// Listing the time zones takes longer than a whole start, and hardly any
+/// request names one.
+async fn load_timezones(data: Data, rooms: Rooms) {
+    let loaded = async {
+        let mut session = Session::connect(data.pool.target()).await?;
+        let timezones = catalog::load_timezones(&mut session).await?;
+        session.close().await;
+        Ok::<_, pg::Error>(timezones)
+    };
+    match loaded.await {
+        Ok(timezones) => rooms.rest.set_timezones(timezones),
+        Err(error) => tracing::warn!(%error, "Time zones not loaded; Prefer: timezone is ignored"),
+    }
+}
+
+/// Reads the settings of the database role again whenever it is asked to.
+async fn reconfigure(
+    loaded: Loaded,
+    mut sources: Sources,
+    data: Data,
+    rooms: Rooms,
+    mut reloads: mpsc::Receiver<()>,
+) {
+    while reloads.recv().await.is_some() {
+        let settings = async {
+            let mut session = Session::connect(data.pool.target()).await?;
+            let settings = catalog::role_config(&mut session).await?;
+            session.close().await;
+            Ok::<_, pg::Error>(settings)
+        };
+        match settings.await {
+            Ok(settings) => sources.database = settings,
+            Err(error) => {
+                tracing::warn!(%error, "Settings not read; the old ones stay in force");
+                continue;
+            }
+        }
+        match load(loaded.config.mode, &sources) {
+            Ok(fresh) => {
+                data.options.store(Arc::new(load_options(&fresh.config)));
+                rooms.rest.reconfigure(rest_config(&fresh.config));
+                tracing::info!("Settings loaded");
+            }
+            Err(error) => tracing::warn!(%error, "Settings refused; the old ones stay in force"),
+        }
+    }
+}
+
+fn observe(event: live::Event, reload: &mpsc::Sender<()>) {
+    match event {
+        live::Event::Loaded { took } => {
+            tracing::info!(
+                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "Catalog loaded"
+            );
+        }
+        live::Event::ConfigReloadRequested => {
+            // A full queue already holds a reload that has not begun.
+            let _ = reload.try_send(());
+        }
+        live::Event::Failed { error, retry_in } => {
+            tracing::warn!(%error, retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX), "Catalog not refreshed");
+        }
+    }
+}
