@@ -22,6 +22,8 @@ mod rows;
 mod session;
 mod sql_buf;
 mod target;
+/// A database for each test. Only tests use it.
+pub mod testing;
 mod wire;
 
 pub use error::{DbError, Error};

@@ -57,6 +57,22 @@ pub enum StartError {
     },
 }
 
+/// What an app is put together from.
+pub struct Parts {
+    /// The settings.
+    pub loaded: Loaded,
+    /// Where they came from: read once more, with what the database itself
+    /// says about the data API.
+    pub sources: Sources,
+    /// The project's keys.
+    pub keys: Keys,
+    /// Open already: taking the port first lets a second instance fail before
+    /// it touches the database, and clients wait instead of failing.
+    pub listeners: Listeners,
+    /// Who we connect as.
+    pub database: Target,
+}
+
 /// A running server.
 pub struct App {
     addresses: Vec<SocketAddr>,
@@ -72,21 +88,15 @@ pub struct App {
 impl App {
     /// Everything, in the order in which it is needed: settings of the
     /// database, catalog, pool, rooms, gateway, listeners, background work.
-    ///
-    /// `database` is who we connect as; `sources` are read once more, with
-    /// what the database itself says about the data API.
-    pub async fn start(
-        loaded: Loaded,
-        sources: Sources,
-        keys: Keys,
-        database: Target,
-        context: &Context,
-    ) -> Result<Self, StartError> {
+    pub async fn start(parts: Parts, context: &Context) -> Result<Self, StartError> {
+        let Parts {
+            loaded,
+            sources,
+            keys,
+            listeners,
+            database,
+        } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
-        // Taking the port first lets a second instance fail before it touches
-        // the database, and clients wait in the queue instead of failing.
-        let listeners = Listeners::bind(&loaded.config.api).await?;
-
         let mut session = Session::connect(&database)
             .await
             .map_err(because("connect to the database"))?;

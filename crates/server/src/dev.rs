@@ -1,27 +1,41 @@
-//! `ferrobase dev`: from an empty folder to a running backend. PostgreSQL is
-//! started or found, our schema and then the project's are applied, and the
-//! app is put on top.
+//! From a folder to a running backend: `ferrobase dev` and `ferrobase serve`.
+//!
+//! [`run`] is the order of things: the folder is taken, the port is taken,
+//! PostgreSQL is started or found, our schema and then the project's are
+//! applied, and the app is put on top. What the other verbs do to a database
+//! is in [`crate::operate`].
 
-use pg::cluster::{Cluster, ClusterConfig, ClusterError};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kernel::{Secret, Tasks};
+use pg::Session;
+use pg::cluster::{Cluster, ClusterError, ClusterState};
 use pg::migrate::{MigrateError, MigrateOptions, migrate};
-use pg::{Session, Target, TargetError};
+use pg::{Target, TargetError};
 
-use kernel::Tasks;
-
-use crate::app::{App, Context, StartError};
-use crate::config::{Config, Loaded, Sources};
+use crate::app::{App, Context, Parts, StartError};
+use crate::config::{Config, Loaded, Mode, Sources};
+use crate::instance::{self, Announcement, InstanceError, Running as Announced};
 use crate::keys;
+use crate::listen::Listeners;
+use crate::operate::{self, Search};
 use crate::project::{Applied, Exposed, Project, ProjectError, unprotected_tables};
 
-/// The role that requests enter the database with.
+/// The role that requests enter the managed database with.
 const AUTHENTICATOR: &str = "authenticator";
 /// The role that a Supabase project's migrations run as.
 const OWNER: &str = "postgres";
+/// Its password on a developer's own machine, as the official CLI sets it.
+const LOCAL_PASSWORD: &str = "postgres";
 const DATABASE: &str = "postgres";
 
-/// Why `dev` did not start.
+/// Why `dev` or `serve` did not start, or another verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
+    /// The folder.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
     /// The managed PostgreSQL.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -39,16 +53,36 @@ pub enum DevError {
     Start(#[from] StartError),
 }
 
+/// What to start.
+pub struct Plan<'a> {
+    /// The settings.
+    pub loaded: Loaded,
+    /// Where they came from; read once more with the database's own.
+    pub sources: Sources,
+    /// The Supabase project to apply.
+    pub project: Option<&'a Project>,
+    /// Whether a database of our own gets the project's seeds.
+    pub seed: bool,
+    /// Where to look for PostgreSQL's programs.
+    pub search: Search,
+}
+
 /// A backend with its database.
 pub struct Running {
     /// The server.
     pub app: App,
-    /// The PostgreSQL that we look after, unless `db.url` names another.
-    pub cluster: Option<Cluster>,
     /// What was done to the database on the way.
     pub prepared: Prepared,
+    /// For other programs; none when only the private socket admits us.
+    pub db_url: Option<Secret>,
+    /// Whether the cluster was made by this start.
+    pub cold: bool,
+    /// From the call to the first request that would be answered.
+    pub took: Duration,
+    cluster: Option<Cluster>,
     /// Tasks of the cluster, stopped after the app's.
     cluster_tasks: Tasks,
+    _announcement: Option<Announcement>,
 }
 
 /// What was done to the database before the app was put on top.
@@ -62,90 +96,188 @@ pub struct Prepared {
     pub exposed: Vec<Exposed>,
 }
 
-/// Roles of the managed cluster that own things: ours, and the project's.
-struct Targets {
-    platform: Target,
-    project: Target,
-    requests: Target,
+/// Who enters the database for what.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets {
+    /// Owns our schema.
+    pub(crate) platform: Target,
+    /// Owns the project's tables.
+    pub(crate) project: Target,
+    /// Serves requests.
+    pub(crate) requests: Target,
 }
 
 /// Starts everything. `progress` hears one sentence before each step that
 /// takes noticeable time.
 pub async fn run(
-    loaded: Loaded,
-    sources: Sources,
-    project: Option<&Project>,
+    plan: Plan<'_>,
     context: &Context,
     progress: impl Fn(&str) + Send + Sync,
 ) -> Result<Running, DevError> {
-    let config = &loaded.config;
-    // Keys first: they are quick and may refuse.
-    let keys = keys::resolve(config, &config.db.data_dir, &context.clock, &context.rng)
+    let began = Instant::now();
+    let config = plan.loaded.config.clone();
+    let folder = config.db.data_dir.clone();
+    instance::make_folder(&folder)?;
+    let mut announced = Announced {
+        pid: std::process::id(),
+        started_at: format!("{:.0}", context.clock.now()),
+        api_url: format!("http://127.0.0.1:{}", config.api.port),
+        ..Announced::default()
+    };
+    let announcement = announce(&config, &announced)?;
+    // Keys next: they are quick and may refuse. Then the port, so that clients
+    // wait in the queue while the database starts instead of failing.
+    let keys =
+        keys::resolve(&config, &folder, &context.clock, &context.rng).map_err(StartError::from)?;
+    let listeners = Listeners::bind(&config.api)
+        .await
         .map_err(StartError::from)?;
 
     let cluster_tasks = Tasks::new();
-    let cluster = match &config.db.url {
-        Some(_) => None,
-        None => {
-            Some(Cluster::start(cluster_config(config, context), &cluster_tasks, &progress).await?)
+    let cluster = start_cluster(&plan, &listeners, context, &cluster_tasks, &progress).await?;
+    let started = finish(plan, cluster.as_ref(), Late { keys, listeners }, context).await;
+    let (app, prepared, db_url) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            stop_cluster(cluster, &cluster_tasks).await;
+            return Err(error);
         }
     };
-    let targets = targets(config, cluster.as_ref())?;
-    let prepared = prepare(&targets, project, cluster.is_some(), &config.db.schemas).await?;
-    let app = App::start(loaded, sources, keys, targets.requests, context).await?;
+    if let Some(announcement) = &announcement {
+        announced.api_url = app.url();
+        announced.ready = true;
+        announced.values = app
+            .keys()
+            .environment(&app.url(), db_url.as_ref().map(Secret::expose))
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        announcement.publish(&announced)?;
+    }
     Ok(Running {
         app,
-        cluster,
         prepared,
+        db_url,
+        cold: cluster.as_ref().is_some_and(|one| one.info().cold),
+        took: began.elapsed(),
+        cluster,
         cluster_tasks,
+        _announcement: announcement,
     })
 }
 
+/// Takes the folder. Several nodes of a deployment may be started from one
+/// folder when their database is elsewhere; only the first is known to `status`.
+fn announce(config: &Config, announced: &Announced) -> Result<Option<Announcement>, DevError> {
+    match Announcement::take(&config.db.data_dir, announced) {
+        Ok(announcement) => Ok(Some(announcement)),
+        Err(InstanceError::Held { .. })
+            if config.mode == Mode::Serve && config.db.url.is_some() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn start_cluster(
+    plan: &Plan<'_>,
+    listeners: &Listeners,
+    context: &Context,
+    tasks: &Tasks,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Option<Cluster>, DevError> {
+    if plan.loaded.config.db.url.is_some() {
+        return Ok(None);
+    }
+    let mut config = operate::cluster_config(&plan.loaded.config, &plan.search, context);
+    config.port = Some(match plan.loaded.config.db.port {
+        0 => operate::free_port().map_err(|source| InstanceError::File {
+            what: "find a free port for PostgreSQL, used by",
+            path: PathBuf::from(&plan.loaded.config.db.data_dir),
+            source,
+        })?,
+        port => port,
+    });
+    if let Some(address) = listeners.addresses().first() {
+        config.url = format!("http://127.0.0.1:{}", address.port());
+    }
+    Ok(Some(Cluster::start(config, tasks, progress).await?))
+}
+
+/// What was made before the database was there.
+struct Late {
+    keys: keys::Keys,
+    listeners: Listeners,
+}
+
+async fn finish(
+    plan: Plan<'_>,
+    cluster: Option<&Cluster>,
+    late: Late,
+    context: &Context,
+) -> Result<(App, Prepared, Option<Secret>), DevError> {
+    let targets = targets(&plan.loaded.config, cluster)?;
+    let prepared = prepare(&plan, &targets, cluster.is_some()).await?;
+    let db_url = db_url(&plan.loaded.config, cluster);
+    let parts = Parts {
+        loaded: plan.loaded,
+        sources: plan.sources,
+        keys: late.keys,
+        listeners: late.listeners,
+        database: targets.requests,
+    };
+    let app = App::start(parts, context).await?;
+    Ok((app, prepared, db_url))
+}
+
 /// Our schema, then the project's. Seeds are for a database of our own only.
-async fn prepare(
-    targets: &Targets,
-    project: Option<&Project>,
-    own: bool,
-    schemas: &[String],
-) -> Result<Prepared, DevError> {
+async fn prepare(plan: &Plan<'_>, targets: &Targets, own: bool) -> Result<Prepared, DevError> {
+    let config = &plan.loaded.config;
     let mut prepared = Prepared::default();
+    if !config.db.migrate {
+        return Ok(prepared);
+    }
     let mut session = connect(&targets.platform).await?;
-    let report = migrate(&mut session, &MigrateOptions::default()).await?;
-    prepared.degradations = report
-        .degradations
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    if let Some(project) = project {
+    prepared.degradations = platform(&mut session).await?;
+    if own && config.mode == Mode::Dev {
+        let _ = operate::set_local_password(&mut session, OWNER, LOCAL_PASSWORD).await;
+    }
+    if let Some(project) = plan.project {
         let mut session = connect(&targets.project).await?;
-        prepared.applied = project.apply(&mut session, own).await?;
+        prepared.applied = project.apply(&mut session, own && plan.seed).await?;
         session.close().await;
     }
     // As the platform's role, which may close what the project left open.
-    let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
+    let schemas: Vec<&str> = config.db.schemas.iter().map(String::as_str).collect();
     prepared.exposed = unprotected_tables(&mut session, &schemas).await?;
     session.close().await;
     Ok(prepared)
 }
 
-async fn connect(target: &Target) -> Result<Session, StartError> {
+/// Brings our schema up to date and tells what does not work here.
+pub(crate) async fn platform(session: &mut Session) -> Result<Vec<String>, DevError> {
+    let report = migrate(session, &MigrateOptions::default()).await?;
+    Ok(report
+        .degradations
+        .iter()
+        .map(ToString::to_string)
+        .collect())
+}
+
+pub(crate) async fn connect(target: &Target) -> Result<Session, StartError> {
     let what = "connect to the database";
     Session::connect(target)
         .await
         .map_err(|source| StartError::Database { what, source })
 }
 
-/// Who enters the database for what. A database of somebody else's is entered
-/// as its URL says in every case.
-fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targets, TargetError> {
+/// A database of somebody else's is entered as its URL says in every case.
+pub(crate) fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targets, TargetError> {
     if let Some(cluster) = cluster {
-        return Ok(Targets {
-            platform: cluster.target(Cluster::superuser(), DATABASE),
-            project: cluster.target(OWNER, DATABASE),
-            requests: cluster.target(AUTHENTICATOR, DATABASE),
-        });
+        return Ok(Targets::managed(|user| cluster.target(user, DATABASE)));
     }
-    let target = Target::parse(config.db.url.as_ref().map_or("", kernel::Secret::expose))?;
+    let target = Target::parse(config.db.url.as_ref().map_or("", Secret::expose))?;
     Ok(Targets {
         platform: target.clone(),
         project: target.clone(),
@@ -153,21 +285,56 @@ fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targets, Target
     })
 }
 
-fn cluster_config(config: &Config, context: &Context) -> ClusterConfig {
-    ClusterConfig {
-        port: (config.db.port > 0).then_some(config.db.port),
-        url: format!("http://127.0.0.1:{}", config.api.port),
-        ..ClusterConfig::new(&config.db.data_dir, context.clock.clone())
+impl Targets {
+    /// The roles of a managed cluster that own things: ours, and the project's.
+    pub(crate) fn managed(target: impl Fn(&str) -> Target) -> Self {
+        Self {
+            platform: target(Cluster::superuser()),
+            project: target(OWNER),
+            requests: target(AUTHENTICATOR),
+        }
     }
 }
 
+/// The URL to show. `serve` sets no password, so nobody could use one.
+fn db_url(config: &Config, cluster: Option<&Cluster>) -> Option<Secret> {
+    match cluster {
+        Some(cluster) if config.mode == Mode::Dev => {
+            cluster.tcp_url(OWNER, &Secret::new(LOCAL_PASSWORD), DATABASE)
+        }
+        Some(_) => None,
+        None => config.db.url.clone(),
+    }
+}
+
+pub(crate) async fn stop_cluster(cluster: Option<Cluster>, tasks: &Tasks) {
+    if let Some(cluster) = cluster {
+        cluster.stop().await;
+    }
+    tasks.stop().await;
+}
+
 impl Running {
+    /// Resolves when the managed PostgreSQL has died too often, with the reason
+    /// for the operator.
+    pub async fn database_failed(&self) -> String {
+        let Some(cluster) = &self.cluster else {
+            return std::future::pending().await;
+        };
+        let mut state = cluster.state();
+        loop {
+            if let ClusterState::Failed(why) = &*state.borrow_and_update() {
+                return why.clone();
+            }
+            if state.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Drains requests, then stops PostgreSQL cleanly.
     pub async fn shutdown(self) {
         self.app.shutdown().await;
-        if let Some(cluster) = self.cluster {
-            cluster.stop().await;
-        }
-        self.cluster_tasks.stop().await;
+        stop_cluster(self.cluster, &self.cluster_tasks).await;
     }
 }

@@ -6,7 +6,9 @@
 //! * [`gateway`]: every request's way in, with identity, limits, CORS, logs.
 //! * [`listen`]: the sockets it stands behind.
 //! * [`app`]: start and stop; read `app::App::start` first.
-//! * [`dev`]: `ferrobase dev`: PostgreSQL, schema, project, then the app.
+//! * [`dev`]: `ferrobase dev` and `serve`: PostgreSQL, schema, project, then
+//!   the app; [`operate`] is what the other verbs do.
+//! * [`instance`]: who runs in a folder.
 //! * [`wire`]: which rooms there are and how they are built.
 //!
 //! Invariants: rooms meet only here; the environment is passed in by the
@@ -17,9 +19,11 @@ pub mod config;
 pub mod dev;
 pub mod gateway;
 pub mod health;
+pub mod instance;
 pub mod keys;
 pub mod listen;
 pub mod logs;
 pub mod metrics;
+pub mod operate;
 pub mod project;
 pub mod wire;
