@@ -40,12 +40,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct DatabaseArgs {
     /// Use this PostgreSQL (14 to 18) instead of the managed one.
-    #[arg(
-        long,
-        alias = "db-url",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, alias = "db-url", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }
 
@@ -64,7 +59,7 @@ Examples:
     Dev(DevArgs),
     /// Serve in production.
     ///
-    /// Settings come from ferrobase.toml, FERROBASE__SECTION__NAME and
+    /// Settings come from ferrobase.toml, `FERROBASE__SECTION__NAME` and
     /// PostgREST's PGRST_* names; `ferrobase config explain` shows them.
     #[command(after_help = "\
 Examples:
@@ -94,7 +89,14 @@ Exits with 1 when nothing runs here.")]
         verb: MigrationVerb,
     },
     /// Show the project's keys, running or not.
-    Keys,
+    ///
+    /// `dev` on loopback has the well-known local keys of the Supabase CLI;
+    /// `serve` has the project's own, made once and kept in `keys.json`.
+    Keys {
+        /// The keys of `serve` instead of `dev`.
+        #[arg(long)]
+        serve: bool,
+    },
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]
     Doctor(DatabaseArgs),
@@ -125,7 +127,7 @@ pub(crate) struct DevArgs {
     /// Address to listen on [default: localhost].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
-    /// Leave out roles.sql and the seeds.
+    /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
     #[command(flatten)]
@@ -152,7 +154,7 @@ pub(crate) struct StatusArgs {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Format::Pretty)]
     pub(crate) output: Format,
-    /// Another name for a value, such as api.url=NEXT_PUBLIC_SUPABASE_URL.
+    /// Another name for a value, such as `api.url=NEXT_PUBLIC_SUPABASE_URL`.
     #[arg(long, value_name = "VALUE=NAME", value_delimiter = ',')]
     pub(crate) override_name: Vec<String>,
 }
@@ -175,7 +177,7 @@ pub(crate) enum DbVerb {
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
-        /// Leave out roles.sql and the seeds.
+        /// Leave out `roles.sql` and the seeds.
         #[arg(long)]
         no_seed: bool,
         #[command(flatten)]

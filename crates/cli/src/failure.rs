@@ -138,6 +138,12 @@ impl From<StartError> for Failure {
             StartError::Config(error) => error.into(),
             StartError::Keys(error) => error.into(),
             StartError::Listen(error) => error.into(),
+            StartError::Threads(_) => Self::Said(Said {
+                code: "FB3006",
+                message: error.to_string(),
+                cause: error.source().map(ToString::to_string),
+                next_step: Some("Allow this user more processes (ulimit -u).".to_owned()),
+            }),
             StartError::Database { .. } => Self::Said(Said {
                 code: "FB3004",
                 message: error.to_string(),

@@ -34,8 +34,10 @@ fn main() -> ExitCode {
         }
     };
     let output = Output::new(args.json, &environment);
-    // One worker for each core, which is the default: requests never block.
+    // One worker: requests have threads of their own (`server::lanes`), and
+    // what runs here waits more than it works.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -1,6 +1,7 @@
 //! The only way to print. A reader that has gone ends a verb quietly; colour
 //! is for terminals without `NO_COLOR`; `--json` is for scripts.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -10,6 +11,10 @@ use crate::failure::{Failure, Said, system};
 use crate::project::Environment;
 
 /// Standard output and error.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts about two streams"
+)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) json: bool,
@@ -63,6 +68,7 @@ impl Output {
     }
 
     /// Text on standard output.
+    #[expect(clippy::unused_self, reason = "who prints holds the Output")]
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -122,10 +128,12 @@ impl Output {
         let mut text = format!("{head} {}", said.message);
         if let Some(cause) = &said.cause {
             let cause = cause.trim_end().replace('\n', "\n         ");
-            text.push_str(&format!("\n  cause: {cause}"));
+            text.push_str("\n  cause: ");
+            text.push_str(&cause);
         }
         if let Some(next) = &said.next_step {
-            text.push_str(&format!("\n  next:  {next}"));
+            text.push_str("\n  next:  ");
+            text.push_str(next);
         }
         text
     }
@@ -162,8 +170,9 @@ pub(crate) fn aligned(pairs: &[(String, String)]) -> String {
         .map(|(name, _)| name.chars().count())
         .max()
         .unwrap_or(0);
-    pairs
-        .iter()
-        .map(|(name, value)| format!("  {name:>width$}  {value}\n"))
-        .collect()
+    pairs.iter().fold(String::new(), |mut text, (name, value)| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:>width$}  {value}");
+        text
+    })
 }

@@ -10,8 +10,7 @@ pub(crate) struct Signals([Signal; 3]);
 impl Signals {
     /// From now on they no longer end the process by themselves.
     pub(crate) fn catch() -> Result<Self, Failure> {
-        let catch =
-            |kind| signal(kind).map_err(|error| system("watch for signals", &error));
+        let catch = |kind| signal(kind).map_err(|error| system("watch for signals", &error));
         Ok(Self([
             catch(SignalKind::interrupt())?,
             catch(SignalKind::terminate())?,

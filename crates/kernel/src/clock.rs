@@ -35,7 +35,10 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one place that asks the system"
+            )]
             Source::System => Timestamp::now(),
             Source::Manual(micros) => {
                 Timestamp::from_microsecond(micros.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)

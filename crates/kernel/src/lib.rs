@@ -3,6 +3,7 @@
 //! * [`Caller`]: who asks — a database role and the raw claims — put into the
 //!   request once by the gateway, read everywhere else.
 //! * [`Clock`] and [`Rng`]: time and randomness as parameters.
+//! * [`lane`]: threads that serve whole connections.
 //! * [`Secret`]: a string that cannot be printed by accident.
 //! * [`Tasks`]: the only way to spawn, so that shutdown can wait for everything.
 //!
@@ -10,6 +11,7 @@
 
 mod caller;
 mod clock;
+pub mod lane;
 mod rng;
 mod secret;
 mod tasks;

@@ -33,6 +33,21 @@ impl Tasks {
         self.tracker.spawn(future.instrument(span))
     }
 
+    /// Runs `future` on another runtime.
+    pub fn spawn_on<F>(
+        &self,
+        name: &'static str,
+        future: F,
+        runtime: &tokio::runtime::Handle,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let span = tracing::debug_span!("task", name);
+        self.tracker.spawn_on(future.instrument(span), runtime)
+    }
+
     /// Resolves once the group has been told to stop.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;

@@ -6,21 +6,23 @@
 //! connection of its own, so that a slow query delays nobody else. Each job
 //! is its own implicit transaction: an error in one never touches the next.
 //!
-//! Start at [`Pool::submit`] (who runs where) and [`connection`] (the task
-//! that owns one connection).
+//! Start at [`Pool::submit`], then [`placement`] (who runs where) and
+//! [`connection`] (the task that owns one connection).
 
 mod connection;
+mod in_flight;
 mod lease;
+mod placement;
 mod statements;
 mod timings;
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use kernel::Tasks;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::rows::Rows;
@@ -30,12 +32,15 @@ use connection::Connection;
 pub(crate) use connection::is_stale_plan;
 pub(crate) use lease::Lease;
 use lease::LeaseCommand;
-use timings::Timings;
+use placement::{Slot, State};
 
 /// How the pool behaves.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// Connections at most. Each costs Postgres a process.
+    /// Threads that serve requests, as [`kernel::lane`] numbers them. Each has
+    /// connections of its own, so that no answer crosses threads.
+    pub lanes: usize,
+    /// Connections at most, over all lanes. Each costs Postgres a process.
     pub connections_max: usize,
     /// Connections that quick jobs spread over before they share. More than
     /// two per core only makes Postgres switch between processes.
@@ -53,6 +58,7 @@ pub struct PoolConfig {
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
+            lanes: 1,
             connections_max: 20,
             quick_connections: 4,
             acquire_limit: Duration::from_secs(10),
@@ -62,10 +68,6 @@ impl Default for PoolConfig {
         }
     }
 }
-
-/// Jobs in flight on one connection at most. Past a handful the gain is gone
-/// while a slow one among them would hold up more.
-const DEPTH_MAX: usize = 16;
 
 /// Jobs waiting for a connection at most: a longer queue could not be served
 /// within the wait limit anyway.
@@ -84,7 +86,8 @@ pub(crate) struct Statement {
     pub(crate) text: Arc<str>,
     /// Shared, so that a second try costs no copy of a large body.
     pub(crate) params: Arc<[Param]>,
-    /// Never kept as a prepared statement: BEGIN, COMMIT, ROLLBACK.
+    /// Never kept as a prepared statement: BEGIN, COMMIT, ROLLBACK, and what
+    /// is tried again because a prepared statement was stale.
     pub(crate) control: bool,
 }
 
@@ -107,7 +110,10 @@ pub(crate) struct Job {
 
 #[derive(Debug)]
 pub(crate) enum Work {
-    Run { segments: Vec<Segment>, reply: Reply },
+    Run {
+        segments: Vec<Segment>,
+        reply: Reply,
+    },
     Lease(oneshot::Sender<mpsc::Sender<LeaseCommand>>),
 }
 
@@ -122,7 +128,11 @@ impl Job {
 
 /// The pool. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Pool(Arc<Inner>);
+pub struct Pool {
+    lanes: Arc<[Arc<Inner>]>,
+    /// Lane 0, which also serves threads that are none.
+    first: Arc<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -131,26 +141,6 @@ struct Inner {
     tasks: Tasks,
     /// Not a Tokio mutex: nothing is awaited while it is held.
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    slots: HashMap<u64, Slot>,
-    next_slot: u64,
-    connecting: usize,
-    waiting: VecDeque<(Job, bool)>,
-    timings: Timings,
-    last_connect_error: Option<String>,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Slot {
-    jobs: mpsc::UnboundedSender<Job>,
-    in_flight: usize,
-    /// Every job in flight here is quick, so another may follow.
-    shareable: bool,
-    idle_since: Instant,
 }
 
 /// What the pool is doing, for metrics.
@@ -169,52 +159,65 @@ pub struct PoolStats {
 impl Pool {
     /// A pool that connects when first used.
     #[must_use]
-    pub fn new(target: Target, config: PoolConfig, tasks: &Tasks) -> Self {
-        let pool = Self(Arc::new(Inner {
-            target,
-            config,
-            tasks: tasks.clone(),
-            state: Mutex::default(),
-        }));
-        let reaper = Arc::downgrade(&pool.0);
-        let stop = tasks.token();
-        tasks.spawn("pool-reaper", async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(REAP_EVERY) => {}
-                    () = stop.cancelled() => break,
-                }
-                let Some(inner) = reaper.upgrade() else { break };
-                inner.reap();
-            }
-        });
-        pool
+    pub fn new(target: &Target, config: &PoolConfig, tasks: &Tasks) -> Self {
+        let lanes = config.lanes.clamp(1, config.connections_max.max(1));
+        let share = PoolConfig {
+            connections_max: (config.connections_max / lanes).max(1),
+            quick_connections: (config.quick_connections / lanes).max(1),
+            ..config.clone()
+        };
+        let lane = |_| {
+            let lane = Arc::new(Inner {
+                target: target.clone(),
+                config: share.clone(),
+                tasks: tasks.clone(),
+                state: Mutex::default(),
+            });
+            let reaping = reap(Arc::downgrade(&lane), tasks.token());
+            tasks.spawn("pool-reaper", reaping);
+            lane
+        };
+        let first = lane(0);
+        let others = (1..lanes).map(lane);
+        Self {
+            lanes: std::iter::once(Arc::clone(&first)).chain(others).collect(),
+            first,
+        }
+    }
+
+    /// The present thread's part of the pool.
+    fn lane(&self) -> &Arc<Inner> {
+        let lane = kernel::lane::current() % self.lanes.len();
+        self.lanes.get(lane).unwrap_or(&self.first)
     }
 
     /// Where the pool connects to.
     #[must_use]
     pub fn target(&self) -> &Target {
-        &self.0.target
+        &self.first.target
     }
 
     /// What the pool is doing.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        let state = self.0.lock();
-        PoolStats {
-            open: state.slots.len(),
-            busy: state.slots.values().filter(|s| s.in_flight > 0).count(),
-            waiting: state.waiting.len(),
-            max: self.0.config.connections_max,
+        let mut stats = PoolStats::default();
+        for lane in self.lanes.iter() {
+            let lane_state = lane.lock();
+            stats.open += lane_state.slots.len();
+            stats.busy += lane_state
+                .slots
+                .values()
+                .filter(|s| s.in_flight > 0)
+                .count();
+            stats.waiting += lane_state.waiting.len();
+            stats.max += lane.config.connections_max;
         }
+        stats
     }
 
     /// Closes every connection once its work is done and refuses new work.
     pub fn close(&self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        state.waiting.clear();
-        state.slots.clear();
+        self.lanes.iter().for_each(|lane| lane.close());
     }
 
     pub(crate) async fn run(
@@ -231,9 +234,7 @@ impl Pool {
     pub(crate) async fn lease(&self) -> Result<Lease, Error> {
         let (reply, answer) = oneshot::channel();
         let scope = Arc::from("");
-        let commands = self
-            .submit(Work::Lease(reply), scope, None, answer)
-            .await?;
+        let commands = self.submit(Work::Lease(reply), scope, None, answer).await?;
         Ok(Lease::new(commands))
     }
 
@@ -252,16 +253,17 @@ impl Pool {
             timing,
             started: Arc::clone(&started),
         };
-        if self.0.place(job)? {
+        let lane = self.lane();
+        if lane.place(job)? {
             return answer.await.map_err(|_| Error::Closed);
         }
-        let wait = tokio::time::timeout(self.0.config.acquire_limit, &mut answer).await;
+        let wait = tokio::time::timeout(lane.config.acquire_limit, &mut answer).await;
         match wait {
             Ok(answer) => answer.map_err(|_| Error::Closed),
             // Out of the queue in the last moment: the limit is for waiting,
             // not for working.
             Err(_) if started.load(Ordering::Acquire) => answer.await.map_err(|_| Error::Closed),
-            Err(_) => Err(self.0.why_nothing_was_free()),
+            Err(_) => Err(lane.why_nothing_was_free()),
         }
     }
 }
@@ -272,21 +274,29 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiting.clear();
+        state.slots.clear();
+    }
+
     /// Gives the job to a connection (true) or puts it into the queue (false).
     fn place(self: &Arc<Self>, job: Job) -> Result<bool, Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::Closed);
         }
+        let now = Instant::now();
         let quick = job.timing.is_some_and(|key| state.timings.is_quick(key));
-        if let Some(id) = state.choose(quick, self.config.quick_connections) {
-            state.assign(id, job, quick);
+        if let Some(id) = state.choose(quick, self.config.quick_connections, now) {
+            state.assign(id, job, quick, now);
             return Ok(true);
         }
         if state.waiting.len() >= WAITING_MAX {
             return Err(Error::Busy);
         }
-        state.waiting.push_back((job, quick));
+        state.wait(job, quick, now);
         if state.slots.len() + state.connecting < self.config.connections_max {
             state.connecting += 1;
             drop(state);
@@ -341,14 +351,9 @@ impl Inner {
         }
         let id = state.next_slot;
         state.next_slot += 1;
-        let slot = Slot {
-            jobs,
-            in_flight: 0,
-            shareable: true,
-            idle_since: Instant::now(),
-        };
-        state.slots.insert(id, slot);
-        state.serve_waiting(id);
+        let now = Instant::now();
+        state.slots.insert(id, Slot::new(jobs, now));
+        state.serve_waiting(id, now);
         Some(id)
     }
 
@@ -369,7 +374,7 @@ impl Inner {
     /// Remembers why nobody could connect; false when nobody waits any more.
     fn note_connect_error(&self, error: &Error) -> bool {
         let mut state = self.lock();
-        state.waiting.retain(|(job, _)| !job.abandoned());
+        state.waiting.retain(|waiting| !waiting.job.abandoned());
         let wanted = !state.waiting.is_empty() && !state.closed;
         // Others that are open will serve the queue: one failure is enough.
         let others = !state.slots.is_empty();
@@ -398,16 +403,7 @@ impl Inner {
         if let Some(key) = timing {
             state.timings.record(key, took);
         }
-        if let Some(slot) = state.slots.get_mut(&id) {
-            slot.in_flight = slot.in_flight.saturating_sub(1);
-            if slot.in_flight == 0 {
-                slot.shareable = true;
-                slot.idle_since = Instant::now();
-            }
-        }
-        if !state.waiting.is_empty() {
-            state.serve_waiting(id);
-        }
+        state.release(id, Instant::now());
     }
 
     fn reap(&self) {
@@ -416,60 +412,26 @@ impl Inner {
         // Dropping the sender ends the connection's task.
         state
             .slots
-            .retain(|_, slot| slot.in_flight > 0 || slot.idle_since.elapsed() < limit);
+            .retain(|_, slot| slot.in_flight > 0 || slot.since.elapsed() < limit);
     }
 }
 
-impl State {
-    /// The connection for the next job: an idle one, or for a quick job one
-    /// that only has quick jobs, once enough connections are busy.
-    fn choose(&self, quick: bool, quick_connections: usize) -> Option<u64> {
-        let idle = || {
-            self.slots
-                .iter()
-                .find(|(_, slot)| slot.in_flight == 0)
-                .map(|(id, _)| *id)
+/// Closes idle connections from time to time, and all of them at the end.
+async fn reap(lane: Weak<Inner>, stop: CancellationToken) {
+    loop {
+        let stopping = tokio::select! {
+            () = tokio::time::sleep(REAP_EVERY) => false,
+            () = stop.cancelled() => true,
         };
-        if !quick {
-            return if self.waiting.is_empty() { idle() } else { None };
-        }
-        let sharing = self
-            .slots
-            .values()
-            .filter(|slot| slot.in_flight > 0 && slot.shareable)
-            .count();
-        if sharing < quick_connections
-            && let Some(id) = idle()
-        {
-            return Some(id);
-        }
-        self.slots
-            .iter()
-            .filter(|(_, slot)| slot.shareable && (1..DEPTH_MAX).contains(&slot.in_flight))
-            .min_by_key(|(_, slot)| slot.in_flight)
-            .map(|(id, _)| *id)
-            .or_else(idle)
-    }
-
-    fn assign(&mut self, id: u64, job: Job, quick: bool) {
-        let Some(slot) = self.slots.get_mut(&id) else {
-            return;
+        let Some(lane) = lane.upgrade() else {
+            break;
         };
-        slot.in_flight += 1;
-        slot.shareable &= quick;
-        job.started.store(true, Ordering::Release);
-        // A connection that has just ended drops the job, and with it the
-        // reply: its caller hears that the connection is closed.
-        let _ = slot.jobs.send(job);
-    }
-
-    fn serve_waiting(&mut self, id: u64) {
-        while self.slots.get(&id).is_some_and(|slot| slot.in_flight == 0) {
-            match self.waiting.pop_front() {
-                Some((job, _)) if job.abandoned() => {}
-                Some((job, quick)) => self.assign(id, job, quick),
-                None => break,
-            }
+        if stopping {
+            // Otherwise its connections, which are tasks as well, would be
+            // waited for without end.
+            lane.close();
+            break;
         }
+        lane.reap();
     }
 }

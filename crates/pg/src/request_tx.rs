@@ -9,10 +9,12 @@
 //! Requests that must look at a result before they commit use
 //! [`RequestTx::open`], which holds a connection for as long as it takes.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use crate::error::Error;
+use foldhash::fast::FixedState;
+
+use crate::error::{DbError, Error};
 use crate::pool::{Lease, Pool, Segment, Statement};
 use crate::rows::Rows;
 use crate::sql_buf::SqlBuf;
@@ -63,7 +65,10 @@ impl RequestTx {
             set_config(&mut settings, name, value.clone());
             settings.lit(", ");
         }
-        set_config(&mut settings, "role", role.to_string());
+        // `none` would mean the login role, which may do anything. No role can
+        // have that name; in quotes it is refused as one that does not exist.
+        let name = if &**role == "none" { "\"none\"" } else { role };
+        set_config(&mut settings, "role", name.to_owned());
         settings.lit(", ");
         set_config(&mut settings, "request.jwt.claims", claims.to_owned());
         Self {
@@ -128,12 +133,10 @@ impl RequestTx {
         let own = self.statements.len();
         let role = Arc::clone(&self.role);
         let segments = self.segments();
-        let first = pool
-            .run(segments.clone(), Arc::clone(&role), timing)
-            .await;
+        let first = pool.run(segments.clone(), Arc::clone(&role), timing).await;
         let results = match first {
             Err(error) if crate::pool::is_stale_plan(&error) => {
-                pool.run(segments, role, None).await?
+                pool.run(afresh(segments), role, None).await?
             }
             other => other?,
         };
@@ -141,29 +144,35 @@ impl RequestTx {
         Ok(results.into_iter().skip(before).take(own).collect())
     }
 
-    /// Runs the statements and keeps the transaction open.
+    /// Runs the statements and keeps the transaction open. Retried as
+    /// [`RequestTx::run`] is.
     pub async fn open(self, pool: &Pool) -> Result<(OpenTx, Vec<Rows>), Error> {
-        let lease = pool.lease().await?;
         let begin = self.begin();
-        let open = OpenTx {
-            lease,
-            role: self.role,
-            rollback: self.rollback,
-        };
+        let (role, rollback) = (self.role, self.rollback);
         let mut segment = vec![control(begin), statement(self.settings)];
         segment.extend(self.statements.into_iter().map(statement));
-        let results = open.lease.run(segment, Arc::clone(&open.role)).await?;
-        let results = results.into_iter().skip(2).collect();
-        Ok((open, results))
+        let lease = pool.lease().await?;
+        let first = lease.run(segment.clone(), Arc::clone(&role)).await;
+        let (lease, results) = match first {
+            Err(error) if crate::pool::is_stale_plan(&error) => {
+                drop(lease);
+                let lease = pool.lease().await?;
+                let segment = afresh(vec![segment]).pop().unwrap_or_default();
+                let results = lease.run(segment, Arc::clone(&role)).await?;
+                (lease, results)
+            }
+            other => (lease, other?),
+        };
+        let open = OpenTx { lease, rollback };
+        Ok((open, results.into_iter().skip(2).collect()))
     }
 
     /// What identifies the statements for the pool's timings: their texts.
     fn timing(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for statement in &self.statements {
-            statement.text().hash(&mut hasher);
-        }
-        hasher.finish()
+        let texts = self.statements.iter().map(SqlBuf::text);
+        texts.fold(0, |sum: u64, text| {
+            sum.rotate_left(1) ^ FixedState::default().hash_one(text)
+        })
     }
 
     fn begin(&self) -> &'static str {
@@ -204,17 +213,16 @@ impl RequestTx {
 #[derive(Debug)]
 pub struct OpenTx {
     lease: Lease,
-    role: Arc<str>,
     rollback: bool,
 }
 
 impl OpenTx {
-    /// Runs one more statement in it.
+    /// Runs one more statement in it. Not as a prepared one: were that stale,
+    /// the whole transaction would be lost.
     pub async fn query(&self, sql: &SqlBuf) -> Result<Rows, Error> {
-        let mut results = self
-            .lease
-            .run(vec![statement(sql.clone())], Arc::clone(&self.role))
-            .await?;
+        let segments = afresh(vec![vec![statement(sql.clone())]]);
+        let segment = segments.into_iter().flatten().collect();
+        let mut results = self.lease.run(segment, Arc::from("")).await?;
         Ok(results.pop().unwrap_or_default())
     }
 
@@ -230,7 +238,19 @@ impl OpenTx {
     }
 
     async fn end(self, how: &'static str) -> Result<(), Error> {
-        self.lease.run(vec![control(how)], self.role).await?;
+        let segment = vec![control(how)];
+        let results = self.lease.run(segment, Arc::from("")).await?;
+        // Postgres answers the COMMIT of a failed transaction politely, by
+        // rolling it back. Our caller must not take that for success.
+        let done = results.first().map_or("", Rows::tag);
+        if how == "COMMIT" && done != "COMMIT" {
+            return Err(Error::Db(Box::new(DbError {
+                severity: "ERROR".to_owned(),
+                code: "25P02".to_owned(),
+                message: "the transaction was rolled back because a statement failed".to_owned(),
+                ..DbError::default()
+            })));
+        }
         Ok(())
     }
 }
@@ -250,6 +270,15 @@ fn statement(sql: SqlBuf) -> Statement {
         params: Arc::from(params),
         control: false,
     }
+}
+
+/// For a second try: every connection may hold the same stale statement, so
+/// none is used.
+fn afresh(mut segments: Vec<Segment>) -> Vec<Segment> {
+    for statement in segments.iter_mut().flatten() {
+        statement.control = true;
+    }
+    segments
 }
 
 fn control(text: &'static str) -> Statement {

@@ -81,7 +81,9 @@ impl Rows {
 
     /// The rows in order.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.chunks.iter().flat_map(|chunk| Messages { rest: chunk })
+        self.chunks
+            .iter()
+            .flat_map(|chunk| Messages { rest: chunk })
     }
 
     /// The first row.

@@ -27,6 +27,13 @@ pub struct Notification {
     pub payload: String,
 }
 
+/// The two ways to send statements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Simple,
+    Extended,
+}
+
 /// A connection of one's own.
 #[derive(Debug)]
 pub struct Session {
@@ -50,8 +57,10 @@ impl Session {
     /// Runs a script of one or more statements by the simple protocol and
     /// returns the rows of each. Without BEGIN inside, it is one transaction.
     pub async fn script(&mut self, sql: &str) -> Result<Vec<Rows>, Error> {
+        // What could not be encoded the last time must not be sent now.
+        self.out.clear();
         encode::simple_query(&mut self.out, sql)?;
-        self.exchange().await
+        self.exchange(Protocol::Simple).await
     }
 
     /// Runs one fixed statement with parameters.
@@ -113,16 +122,17 @@ impl Session {
     }
 
     async fn extended(&mut self, sql: &str, params: &[Param]) -> Result<Rows, Error> {
+        self.out.clear();
         encode::parse(&mut self.out, "", sql)?;
         encode::describe(&mut self.out, "")?;
         encode::bind_execute(&mut self.out, "", params)?;
         encode::sync(&mut self.out);
-        let mut results = self.exchange().await?;
+        let mut results = self.exchange(Protocol::Extended).await?;
         Ok(results.pop().unwrap_or_default())
     }
 
     /// Sends what is in `out` and reads until the server is ready again.
-    async fn exchange(&mut self) -> Result<Vec<Rows>, Error> {
+    async fn exchange(&mut self, protocol: Protocol) -> Result<Vec<Rows>, Error> {
         let out = self.out.split();
         self.connected.stream.write_all(&out).await?;
         let mut results = Vec::new();
@@ -131,7 +141,11 @@ impl Session {
         let mut rows = BytesMut::new();
         let mut count = 0;
         loop {
-            let (tag, body) = self.message().await?;
+            let (tag, body) = match self.message().await {
+                Ok(message) => message,
+                // The server says why before it closes the connection.
+                Err(error) => return Err(failure.unwrap_or(error)),
+            };
             match tag {
                 b'T' => columns = frame::row_description(&body)?.into(),
                 b'D' => {
@@ -150,6 +164,11 @@ impl Session {
                         "COPY FROM STDIN is not supported here",
                         &mut self.out,
                     )?;
+                    // The server has thrown our Sync away while it waited
+                    // for data.
+                    if protocol == Protocol::Extended {
+                        encode::sync(&mut self.out);
+                    }
                     let out = self.out.split();
                     self.connected.stream.write_all(&out).await?;
                 }
@@ -206,8 +225,7 @@ impl Session {
     }
 
     fn keep_parameter(&mut self, body: &[u8]) {
-        let pair =
-            frame::c_string(body).and_then(|(k, rest)| Some((k, frame::c_string(rest)?.0)));
+        let pair = frame::c_string(body).and_then(|(k, rest)| Some((k, frame::c_string(rest)?.0)));
         if let Some((key, value)) = pair {
             let parameters: &mut HashMap<_, _> = &mut self.connected.parameters;
             parameters.insert(key.to_owned(), value.to_owned());

@@ -16,10 +16,13 @@ pub struct SqlBuf {
 }
 
 impl SqlBuf {
-    /// An empty statement.
+    /// An empty statement, with room for one of usual length.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            text: String::with_capacity(512),
+            params: Vec::with_capacity(8),
+        }
     }
 
     /// A fixed statement, to be followed by [`SqlBuf::bind`] for its `$n`.
@@ -39,7 +42,7 @@ impl SqlBuf {
 
     /// Adds a name, always quoted.
     pub fn ident(&mut self, name: &str) -> &mut Self {
-        push_quoted(&mut self.text, name, '"');
+        push_quoted(&mut self.text, name, b'"');
         self
     }
 
@@ -58,9 +61,9 @@ impl SqlBuf {
         if value.contains('\\') {
             // E'' so that the meaning does not depend on the server's settings.
             self.text.push_str(" E");
-            push_quoted(&mut self.text, &value.replace('\\', "\\\\"), '\'');
+            push_quoted(&mut self.text, &value.replace('\\', "\\\\"), b'\'');
         } else {
-            push_quoted(&mut self.text, value, '\'');
+            push_quoted(&mut self.text, value, b'\'');
         }
         self
     }
@@ -143,17 +146,21 @@ impl SqlBuf {
 
 /// Quotes by doubling. A null byte cannot travel in the protocol's strings and
 /// is dropped; Postgres could not have stored a name with one either.
-fn push_quoted(out: &mut String, text: &str, quote: char) {
-    out.push(quote);
-    for c in text.chars() {
-        if c == quote {
-            out.push(quote);
-        }
-        if c != '\0' {
+fn push_quoted(out: &mut String, text: &str, quote: u8) {
+    let mark = char::from(quote);
+    out.push(mark);
+    if memchr::memchr2(quote, 0, text.as_bytes()).is_none() {
+        // Hardly any name needs a second look.
+        out.push_str(text);
+    } else {
+        for c in text.chars().filter(|c| *c != '\0') {
+            if c == mark {
+                out.push(mark);
+            }
             out.push(c);
         }
     }
-    out.push(quote);
+    out.push(mark);
 }
 
 /// The name of a type, checked to be one: words, quoted names, dots, a

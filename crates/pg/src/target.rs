@@ -186,7 +186,10 @@ impl Target {
                 }
             }
             // Known to libpq, without meaning for us: the wait has its own limit.
-            "connect_timeout" | "channel_binding" | "target_session_attrs" | "gssencmode"
+            "connect_timeout"
+            | "channel_binding"
+            | "target_session_attrs"
+            | "gssencmode"
             | "pgbouncer" => {}
             _ => return Err(TargetError::Parameter(key.to_owned())),
         }

@@ -6,7 +6,10 @@ use crate::call::{Root, prefer::TransactionChoice};
 
 /// The checked settings of the room.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of the operator")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the operator"
+)]
 pub struct Config {
     /// `db-schemas`: the exposed schemas, the default one first.
     pub schemas: Vec<String>,

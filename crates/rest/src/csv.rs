@@ -34,7 +34,9 @@ pub(crate) fn table(rows: &Rows) -> Vec<u8> {
 fn field(out: &mut Vec<u8>, value: &[u8]) {
     let needs_quotes = value.is_empty()
         || value.iter().any(|byte| {
-            matches!(byte, b'"' | b'\\' | b'(' | b')' | b',') || byte.is_ascii_whitespace() || *byte == 11
+            matches!(byte, b'"' | b'\\' | b'(' | b')' | b',')
+                || byte.is_ascii_whitespace()
+                || *byte == 11
         });
     if !needs_quotes {
         out.extend_from_slice(value);
@@ -62,9 +64,6 @@ mod tests {
             out.push(b'|');
         }
         let text = String::from_utf8(out).expect("UTF-8");
-        assert_eq!(
-            text,
-            r#"plain|""|"a,b"|"say ""hi"""|"back\\slash"|"#
-        );
+        assert_eq!(text, r#"plain|""|"a,b"|"say ""hi"""|"back\\slash"|"#);
     }
 }

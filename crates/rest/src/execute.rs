@@ -2,6 +2,7 @@
 //! each request, which commits in the same round trip unless the dialect wants
 //! to look at the result first.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use kernel::Caller;
@@ -39,44 +40,68 @@ pub(crate) struct Context<'a> {
     pub(crate) call: &'a Call,
 }
 
-/// Which statements follow the main one, in this order.
-struct Extras {
-    pre_request: bool,
-    count: bool,
-    plan: bool,
-    inserted: bool,
-    response: bool,
+/// Looks at an outcome before it is committed.
+pub(crate) type Check<'a> = dyn Fn(&Outcome) -> Result<(), RestError> + Sync + 'a;
+
+/// What a statement of the transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    PreRequest,
+    Main,
+    /// Counts all rows.
+    Count,
+    /// Explains that, for an estimate.
+    CountPlan,
+    /// How many rows of an upsert were new.
+    Inserted,
+    /// What the statement left in `response.headers` and `response.status`.
+    Response,
+}
+
+/// A transaction and what its statements are for, in their order.
+struct Prepared {
+    tx: RequestTx,
+    steps: Vec<Step>,
+}
+
+impl Prepared {
+    fn push(&mut self, step: Step, statement: SqlBuf) {
+        self.tx.push(statement);
+        self.steps.push(step);
+    }
 }
 
 /// Runs a query and, before anything is committed, `check`s its outcome.
 pub(crate) async fn run(
     context: &Context<'_>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     query: Query,
     count_plan: Option<SqlBuf>,
-    check: Option<&(dyn Fn(&Outcome) -> Result<(), RestError> + Sync)>,
+    check: Option<&Check<'_>>,
 ) -> Result<Outcome, RestError> {
-    let (mut tx, mut extras) = prepare(context, plan);
+    let mut prepared = prepare(context, plan);
     let Query { main, shape, count } = query;
-    tx.push(main);
-    extras.count = count.is_some();
-    extras.plan = count_plan.is_some();
-    for statement in count.into_iter().chain(count_plan) {
-        tx.push(statement);
+    prepared.push(Step::Main, main);
+    if let Some(count) = count {
+        prepared.push(Step::Count, count);
     }
-    if extras.inserted {
-        tx.push(SqlBuf::fixed(INSERTED));
+    if let Some(count_plan) = count_plan {
+        prepared.push(Step::CountPlan, count_plan);
     }
-    if extras.response {
-        tx.push(SqlBuf::fixed(RESPONSE));
+    if matches!(plan, Plan::Mutate(plan) if plan.mutate.counts_inserted()) {
+        prepared.push(Step::Inserted, SqlBuf::fixed(INSERTED));
     }
+    if context.catalog.response_settings_used || context.config.pre_request.is_some() {
+        prepared.push(Step::Response, SqlBuf::fixed(RESPONSE));
+    }
+    let Prepared { tx, steps } = prepared;
     let refuse = |error| refused(error, context.caller);
     let Some(check) = check else {
         let results = tx.run(context.pool).await.map_err(refuse)?;
-        return Ok(outcome(context, &extras, shape, results));
+        return Ok(outcome(context, shape, &steps, results));
     };
     let (open, results) = tx.open(context.pool).await.map_err(refuse)?;
-    let outcome = outcome(context, &extras, shape, results);
+    let outcome = outcome(context, shape, &steps, results);
     if let Err(error) = check(&outcome) {
         open.rollback().await.map_err(refuse)?;
         return Err(error);
@@ -88,21 +113,23 @@ pub(crate) async fn run(
 /// Runs a few statements of our own as the caller: the OpenAPI root.
 pub(crate) async fn run_all(
     context: &Context<'_>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     statements: Vec<SqlBuf>,
 ) -> Result<Vec<Rows>, RestError> {
-    let (mut tx, extras) = prepare(context, plan);
+    let mut prepared = prepare(context, plan);
     for statement in statements {
-        tx.push(statement);
+        prepared.push(Step::Main, statement);
     }
-    let mut results = tx
+    let Prepared { tx, steps } = prepared;
+    let results = tx
         .run(context.pool)
         .await
         .map_err(|error| refused(error, context.caller))?;
-    if extras.pre_request && !results.is_empty() {
-        results.remove(0);
-    }
-    Ok(results)
+    let mains = steps.into_iter().zip(results);
+    Ok(mains
+        .filter(|(step, _)| *step == Step::Main)
+        .map(|(_, rows)| rows)
+        .collect())
 }
 
 const INSERTED: &str = "SELECT nullif(current_setting('pgrst.inserted', true), '')";
@@ -117,7 +144,7 @@ fn refused(error: pg::Error, caller: &Caller) -> RestError {
     RestError::from_pg(error, caller.authenticated)
 }
 
-fn prepare(context: &Context<'_>, plan: &Plan) -> (RequestTx, Extras) {
+fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     let Context {
         catalog,
         config,
@@ -126,7 +153,7 @@ fn prepare(context: &Context<'_>, plan: &Plan) -> (RequestTx, Extras) {
         ..
     } = context;
     let routine = match plan {
-        Plan::Call(plan) => Some(&plan.routine),
+        Plan::Call(plan) => Some(plan.routine),
         _ => None,
     };
     let empty = Vec::new();
@@ -162,21 +189,18 @@ fn prepare(context: &Context<'_>, plan: &Plan) -> (RequestTx, Extras) {
     if rollback {
         tx.rollback();
     }
-    let extras = Extras {
-        pre_request: config.pre_request.is_some(),
-        count: false,
-        plan: false,
-        inserted: matches!(plan, Plan::Mutate(plan) if plan.mutate.counts_inserted()),
-        response: catalog.response_settings_used || config.pre_request.is_some(),
+    let mut prepared = Prepared {
+        tx,
+        steps: Vec::with_capacity(3),
     };
     if let Some(function) = &config.pre_request {
         let mut sql = SqlBuf::new();
         sql.lit("SELECT ")
             .qualified(&function.schema, &function.name)
             .lit("()");
-        tx.push(sql);
+        prepared.push(Step::PreRequest, sql);
     }
-    (tx, extras)
+    prepared
 }
 
 const ISOLATION: &str = "default_transaction_isolation";
@@ -191,7 +215,7 @@ fn isolation(catalog: &Catalog, role: &Arc<str>, routine: Option<&Routine>) -> O
     Isolation::parse(level)
 }
 
-fn is_read_only(plan: &Plan) -> bool {
+fn is_read_only(plan: &Plan<'_>) -> bool {
     match plan {
         Plan::Read(_) | Plan::Root | Plan::Info { .. } => true,
         Plan::Mutate(_) => false,
@@ -215,42 +239,36 @@ fn search_path(call: &Call, config: &Config) -> String {
     path
 }
 
-fn outcome(context: &Context<'_>, extras: &Extras, shape: Shape, results: Vec<Rows>) -> Outcome {
-    let mut results = results.into_iter();
-    if extras.pre_request {
-        results.next();
+fn outcome(context: &Context<'_>, shape: Shape, steps: &[Step], results: Vec<Rows>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let (mut counted, mut planned) = (None, None);
+    for (step, rows) in steps.iter().zip(results) {
+        match step {
+            Step::PreRequest => {}
+            Step::Main => outcome.rows = rows,
+            Step::Count => counted = number(&rows),
+            Step::CountPlan => planned = rows.scalar().and_then(planned_rows),
+            Step::Inserted => outcome.inserted = number(&rows),
+            Step::Response => {
+                let text = |column| rows.first().and_then(|row| row.get(column));
+                outcome.headers = text(0).map(str::to_owned);
+                outcome.status = text(1).map(str::to_owned);
+            }
+        }
     }
-    let mut outcome = Outcome {
-        rows: results.next().unwrap_or_default(),
-        ..Outcome::default()
-    };
-    let counted = extras
-        .count
-        .then(|| results.next().as_ref().and_then(Rows::scalar).and_then(|n| n.parse().ok()))
-        .flatten();
-    let planned = extras
-        .plan
-        .then(|| results.next().as_ref().and_then(Rows::scalar).and_then(planned_rows))
-        .flatten();
     outcome.total = match context.call.prefer.count {
         Some(Count::Planned) => planned,
         Some(Count::Estimated) => estimate(counted, planned, context.config.max_rows),
         Some(Count::Exact) | None => counted,
     };
     if shape == Shape::Wrapped && outcome.total.is_none() {
-        outcome.total = outcome.rows.scalar().and_then(|n| n.parse().ok());
-    }
-    if extras.inserted {
-        let rows = results.next();
-        outcome.inserted = rows.as_ref().and_then(Rows::scalar).and_then(|n| n.parse().ok());
-    }
-    if extras.response
-        && let Some(row) = results.next().as_ref().and_then(Rows::first)
-    {
-        outcome.headers = row.get(0).map(str::to_owned);
-        outcome.status = row.get(1).map(str::to_owned);
+        outcome.total = number(&outcome.rows);
     }
     outcome
+}
+
+fn number<T: FromStr>(rows: &Rows) -> Option<T> {
+    rows.scalar()?.parse().ok()
 }
 
 /// The exact count as far as it goes, then the planner's guess.

@@ -16,6 +16,8 @@ mod config;
 mod csv;
 pub mod error;
 mod execute;
+#[cfg(test)]
+mod golden;
 mod json;
 mod openapi;
 mod plan;

@@ -5,6 +5,7 @@
 //! [`negotiate`] chooses the media type. The result is a [`Plan`].
 
 pub(crate) mod aggregates;
+pub(crate) mod embeds;
 pub(crate) mod mutate;
 pub(crate) mod negotiate;
 pub(crate) mod read;
@@ -14,7 +15,7 @@ pub(crate) mod resolve;
 pub(crate) mod routine;
 pub(crate) mod tree;
 
-use pg::catalog::{Catalog, QualifiedName, Routine, Volatility};
+use pg::catalog::{Catalog, QualifiedName, ReturnKind, Routine, Table, Volatility};
 
 use crate::call::media::MediaType;
 use crate::call::prefer::Representation;
@@ -29,13 +30,13 @@ use tree::ReadNode;
 
 /// What will be done.
 #[derive(Clone, Debug)]
-pub(crate) enum Plan {
+pub(crate) enum Plan<'c> {
     /// GET or HEAD on a table.
-    Read(ReadPlan),
+    Read(Box<ReadPlan<'c>>),
     /// POST, PATCH, PUT or DELETE on a table.
-    Mutate(Box<MutateReadPlan>),
+    Mutate(Box<MutateReadPlan<'c>>),
     /// A function call.
-    Call(Box<CallReadPlan>),
+    Call(Box<CallReadPlan<'c>>),
     /// The OpenAPI root.
     Root,
     /// OPTIONS: the methods that are allowed.
@@ -43,21 +44,21 @@ pub(crate) enum Plan {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct ReadPlan {
+pub(crate) struct ReadPlan<'c> {
     pub(crate) table: QualifiedName,
     pub(crate) tree: ReadNode,
-    /// What a lone `*` stands for, when the catalog knows the table.
-    pub(crate) star: Vec<tree::PlanField>,
+    /// What `*` stands for, when the catalog knows it.
+    pub(crate) star: Option<&'c Table>,
     pub(crate) handler: Handler,
     pub(crate) media: MediaType,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct MutateReadPlan {
+pub(crate) struct MutateReadPlan<'c> {
     pub(crate) table: QualifiedName,
     pub(crate) mutate: MutatePlan,
     pub(crate) tree: ReadNode,
-    pub(crate) star: Vec<tree::PlanField>,
+    pub(crate) star: Option<&'c Table>,
     pub(crate) handler: Handler,
     pub(crate) media: MediaType,
     /// For the `Location` header.
@@ -65,18 +66,22 @@ pub(crate) struct MutateReadPlan {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct CallReadPlan {
-    pub(crate) routine: Routine,
+pub(crate) struct CallReadPlan<'c> {
+    pub(crate) routine: &'c Routine,
     pub(crate) call: CallPlan,
     pub(crate) tree: ReadNode,
-    pub(crate) star: Vec<tree::PlanField>,
+    pub(crate) star: Option<&'c Table>,
     pub(crate) handler: Handler,
     pub(crate) media: MediaType,
     pub(crate) read_only: bool,
 }
 
 /// Plans a call.
-pub(crate) fn plan(catalog: &Catalog, config: &Config, call: &Call) -> Result<Plan, RestError> {
+pub(crate) fn plan<'c>(
+    catalog: &'c Catalog,
+    config: &Config,
+    call: &Call,
+) -> Result<Plan<'c>, RestError> {
     match &call.action {
         Action::Read { relation } => read_table(catalog, config, call, relation),
         Action::Mutate { relation, mutation } => {
@@ -94,7 +99,10 @@ pub(crate) fn plan(catalog: &Catalog, config: &Config, call: &Call) -> Result<Pl
             Ok(Plan::Root)
         }
         Action::RelationInfo { relation } => Ok(Plan::Info {
-            allow: table_methods(catalog, &QualifiedName::new(call.schema.as_str(), relation.as_str()))?,
+            allow: table_methods(
+                catalog,
+                &QualifiedName::new(call.schema.as_str(), relation.as_str()),
+            )?,
         }),
         Action::RoutineInfo { routine } => {
             let plan = call_routine(catalog, config, call, routine, Invocation::Read)?;
@@ -112,32 +120,32 @@ pub(crate) fn plan(catalog: &Catalog, config: &Config, call: &Call) -> Result<Pl
     }
 }
 
-fn read_table(
-    catalog: &Catalog,
+fn read_table<'c>(
+    catalog: &'c Catalog,
     config: &Config,
     call: &Call,
     name: &str,
-) -> Result<Plan, RestError> {
+) -> Result<Plan<'c>, RestError> {
     let table = find_table(catalog, call, name)?;
     let tree = read::build(&input(catalog, config, call, table.clone()))?;
     let (handler, media) = negotiate::table(catalog, config, call, &table, &tree)?;
     call.prefer.check()?;
-    Ok(Plan::Read(ReadPlan {
-        star: star(catalog, &table),
+    Ok(Plan::Read(Box::new(ReadPlan {
+        star: catalog.table(&table),
         table,
         tree,
         handler,
         media,
-    }))
+    })))
 }
 
-fn mutate_table(
-    catalog: &Catalog,
+fn mutate_table<'c>(
+    catalog: &'c Catalog,
     config: &Config,
     call: &Call,
     name: &str,
     mutation: Mutation,
-) -> Result<Plan, RestError> {
+) -> Result<Plan<'c>, RestError> {
     let name = find_table(catalog, call, name)?;
     let Some(table) = catalog.table(&name) else {
         return Err(refuse::table_not_found(catalog, &name));
@@ -152,8 +160,8 @@ fn mutate_table(
     let (handler, media) = negotiate::table(catalog, config, call, &name, &tree)?;
     let full = call.prefer.representation == Some(Representation::Full);
     Ok(Plan::Mutate(Box::new(MutateReadPlan {
-        star: star(catalog, &name),
-        primary_key: table.primary_key.clone(),
+        star: Some(table),
+        primary_key: location_key(table, &tree),
         table: name,
         mutate,
         tree,
@@ -162,30 +170,51 @@ fn mutate_table(
     })))
 }
 
-fn call_routine(
-    catalog: &Catalog,
+/// The primary key as `Location` lists it: as the table does when all columns
+/// are returned, otherwise by name.
+fn location_key(table: &Table, tree: &ReadNode) -> Vec<String> {
+    let mut key = table.primary_key.clone();
+    if key.len() > 1 {
+        if tree.select.iter().any(|item| item.field.is_star()) {
+            key.sort_by_key(|name| table.columns.get_index_of(name));
+        } else {
+            key.sort_unstable();
+        }
+    }
+    key
+}
+
+fn call_routine<'c>(
+    catalog: &'c Catalog,
     config: &Config,
     call: &Call,
     name: &str,
     invocation: Invocation,
-) -> Result<CallReadPlan, RestError> {
+) -> Result<CallReadPlan<'c>, RestError> {
     let name = QualifiedName::new(call.schema.as_str(), name);
     let (routine, call_plan) = routine::find(catalog, call, &name, invocation)?;
-    let table = routine::row_type(&routine);
-    let tree = read::build(&ReadInput {
+    let table = routine::row_type(routine);
+    let mut tree = read::build(&ReadInput {
         from_source: true,
         ..input(catalog, config, call, table.clone())
     })?;
+    let star = returned_table(catalog, routine);
+    if star.is_none_or(|rows_of| rows_of.name != table) {
+        // A table that is merely called like the function says nothing about
+        // the types of its columns.
+        for item in &mut tree.select {
+            item.field.json = None;
+        }
+    }
     let call_plan = routine::complete(call_plan, &tree);
     let (handler, media) = negotiate::table(catalog, config, call, &table, &tree)?;
     call.prefer.check()?;
     if call.prefer.enforced_max_affected().is_some() && !routine.returns.set {
         return Err(RestError::MaxAffectedRoutine);
     }
-    let read_only =
-        invocation != Invocation::Post || routine.volatility != Volatility::Volatile;
+    let read_only = invocation != Invocation::Post || routine.volatility != Volatility::Volatile;
     Ok(CallReadPlan {
-        star: star(catalog, &table),
+        star,
         routine,
         call: call_plan,
         tree,
@@ -193,6 +222,14 @@ fn call_routine(
         media,
         read_only,
     })
+}
+
+/// The table whose rows the function returns, if it says so.
+fn returned_table<'c>(catalog: &'c Catalog, routine: &Routine) -> Option<&'c Table> {
+    match &routine.returns.kind {
+        ReturnKind::Composite { name, .. } => catalog.table(name),
+        ReturnKind::Scalar { .. } | ReturnKind::Void => None,
+    }
 }
 
 fn input<'a>(
@@ -220,14 +257,6 @@ fn find_table(catalog: &Catalog, call: &Call, name: &str) -> Result<QualifiedNam
     } else {
         Err(refuse::table_not_found(catalog, &name))
     }
-}
-
-fn star(catalog: &Catalog, table: &QualifiedName) -> Vec<tree::PlanField> {
-    let resolver = resolve::Resolver::new(catalog, table);
-    resolver
-        .columns()
-        .map(|column| resolver.output_column(column))
-        .collect()
 }
 
 fn table_methods(catalog: &Catalog, name: &QualifiedName) -> Result<String, RestError> {

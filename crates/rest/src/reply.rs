@@ -2,12 +2,14 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::call::media::{MediaType, PlanFormat};
-use crate::call::prefer::{Preferences, Representation, Resolution};
+use crate::call::prefer::{Count, Preferences, Representation, Resolution};
 use crate::call::{Call, Mutation};
 use crate::csv;
 use crate::error::{RangeFault, RestError};
@@ -28,7 +30,7 @@ struct Draft {
 /// Renders the answer to a plan that has been carried out.
 pub(crate) fn render(
     call: &Call,
-    plan: &Plan,
+    plan: &Plan<'_>,
     shape: Shape,
     outcome: &Outcome,
 ) -> Result<Response, RestError> {
@@ -39,23 +41,19 @@ pub(crate) fn render(
         Plan::Call(plan) => called(call, plan, shape, outcome)?,
         Plan::Root | Plan::Info { .. } => return Err(RestError::Internal),
     };
-    overridden(draft, outcome)
+    overridden(draft, call, outcome)
 }
 
 /// The OpenAPI root.
 pub(crate) fn root(call: &Call, document: Vec<u8>) -> Response {
     let mut headers = HeaderMap::new();
     content_type(&mut headers, &MediaType::OpenApi, call);
-    let body = if call.headers_only {
-        Vec::new()
-    } else {
-        document
-    };
-    respond(Draft {
+    let draft = Draft {
         status: StatusCode::OK,
         headers,
-        body,
-    })
+        body: document,
+    };
+    respond(draft, call.headers_only)
 }
 
 /// OPTIONS.
@@ -63,15 +61,16 @@ pub(crate) fn info(allow: &str) -> Response {
     let mut headers = HeaderMap::new();
     set(&mut headers, http::header::ALLOW, allow);
     set(&mut headers, http::header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    respond(Draft {
+    let draft = Draft {
         status: StatusCode::OK,
         headers,
         body: Vec::new(),
-    })
+    };
+    respond(draft, false)
 }
 
 /// How many rows the request touched or returns.
-pub(crate) fn rows_in(shape: Shape, plan: &Plan, outcome: &Outcome) -> u64 {
+pub(crate) fn rows_in(shape: Shape, plan: &Plan<'_>, outcome: &Outcome) -> u64 {
     match plan {
         Plan::Call(plan) if !plan.routine.returns.set => 1,
         _ => count_rows(shape, outcome),
@@ -82,7 +81,8 @@ fn count_rows(shape: Shape, outcome: &Outcome) -> u64 {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let number = |column| {
         let row = outcome.rows.first();
-        row.and_then(|row| row.get(column)).and_then(|n| n.parse().ok())
+        row.and_then(|row| row.get(column))
+            .and_then(|n| n.parse().ok())
     };
     match shape {
         Shape::Rows | Shape::Scalars | Shape::Csv | Shape::Explain => count(outcome.rows.len()),
@@ -94,7 +94,7 @@ fn count_rows(shape: Shape, outcome: &Outcome) -> u64 {
 
 fn read(
     call: &Call,
-    plan: &ReadPlan,
+    plan: &ReadPlan<'_>,
     shape: Shape,
     outcome: &Outcome,
 ) -> Result<Draft, RestError> {
@@ -104,9 +104,13 @@ fn read(
     let query = &call.query.canonical;
     let separator = if query.is_empty() { "" } else { "?" };
     let table = encoded(&plan.table.name);
-    set(&mut headers, CONTENT_LOCATION, &format!("/{table}{separator}{query}"));
+    set(
+        &mut headers,
+        CONTENT_LOCATION,
+        &format!("/{table}{separator}{query}"),
+    );
     content_type(&mut headers, &plan.media, call);
-    applied(&mut headers, call, plan_preferences(call));
+    applied(&mut headers, &plan_preferences(call));
     Ok(Draft {
         status,
         headers,
@@ -114,10 +118,10 @@ fn read(
     })
 }
 
-fn mutate(call: &Call, plan: &MutateReadPlan, shape: Shape, outcome: &Outcome) -> Draft {
+fn mutate(call: &Call, plan: &MutateReadPlan<'_>, shape: Shape, outcome: &Outcome) -> Draft {
     let rows = count_rows(shape, outcome);
     let mut headers = HeaderMap::new();
-    let counted = call.prefer.count.is_some_and(|c| c.counts()).then_some(rows);
+    let counted = call.prefer.count.is_some_and(Count::counts).then_some(rows);
     let full = call.prefer.representation == Some(Representation::Full);
     let mutation = mutation_of(call);
     let status = match mutation {
@@ -126,11 +130,19 @@ fn mutate(call: &Call, plan: &MutateReadPlan, shape: Shape, outcome: &Outcome) -
             set(&mut headers, CONTENT_RANGE, &content_range(1, 0, counted));
             let merged = call.prefer.resolution == Some(Resolution::MergeDuplicates)
                 && outcome.inserted.is_some_and(|n| n <= 0);
-            if merged { StatusCode::OK } else { StatusCode::CREATED }
+            if merged {
+                StatusCode::OK
+            } else {
+                StatusCode::CREATED
+            }
         }
         Mutation::Update => {
             let last = i128::from(rows) - 1;
-            set(&mut headers, CONTENT_RANGE, &content_range(0, last, counted));
+            set(
+                &mut headers,
+                CONTENT_RANGE,
+                &content_range(0, last, counted),
+            );
             written(full)
         }
         Mutation::SingleUpsert => match (full, outcome.inserted) {
@@ -142,7 +154,7 @@ fn mutate(call: &Call, plan: &MutateReadPlan, shape: Shape, outcome: &Outcome) -
             written(full)
         }
     };
-    applied(&mut headers, call, write_preferences(call, plan, mutation));
+    applied(&mut headers, &write_preferences(call, plan, mutation));
     if full {
         content_type(&mut headers, &plan.media, call);
     }
@@ -174,7 +186,7 @@ fn mutation_of(call: &Call) -> Mutation {
 
 fn called(
     call: &Call,
-    plan: &CallReadPlan,
+    plan: &CallReadPlan<'_>,
     shape: Shape,
     outcome: &Outcome,
 ) -> Result<Draft, RestError> {
@@ -187,7 +199,7 @@ fn called(
     let status = page(&mut headers, call, rows, outcome.total)?;
     let mut preferences = plan_preferences(call);
     preferences.max_affected = call.prefer.max_affected;
-    applied(&mut headers, call, preferences);
+    applied(&mut headers, &preferences);
     if plan.routine.returns.kind == pg::catalog::ReturnKind::Void {
         return Ok(Draft {
             status: StatusCode::NO_CONTENT,
@@ -203,7 +215,7 @@ fn called(
     })
 }
 
-fn explained(call: &Call, plan: &Plan, outcome: &Outcome) -> Draft {
+fn explained(call: &Call, plan: &Plan<'_>, outcome: &Outcome) -> Draft {
     let media = match plan {
         Plan::Read(plan) => &plan.media,
         Plan::Mutate(plan) => &plan.media,
@@ -261,7 +273,10 @@ fn wrapped_body(rows: &pg::Rows, text: &[u8]) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).unwrap_or(0);
     hex.chunks(2)
         .map(|pair| {
-            let value = pair.iter().map(digit).fold(0, |sum, digit| sum * 16 + digit);
+            let value = pair
+                .iter()
+                .map(digit)
+                .fold(0, |sum, digit| sum * 16 + digit);
             u8::try_from(value).unwrap_or_default()
         })
         .collect()
@@ -299,9 +314,13 @@ fn content_range(first: i128, last: i128, total: Option<u64>) -> String {
 }
 
 /// Where the one new row can be read, by its primary key.
-fn location(headers: &mut HeaderMap, call: &Call, plan: &MutateReadPlan, outcome: &Outcome) {
+fn location(headers: &mut HeaderMap, call: &Call, plan: &MutateReadPlan<'_>, outcome: &Outcome) {
     let wanted = call.prefer.representation == Some(Representation::HeadersOnly);
-    let Some(row) = outcome.rows.first().filter(|_| wanted && outcome.rows.len() == 1) else {
+    let Some(row) = outcome
+        .rows
+        .first()
+        .filter(|_| wanted && outcome.rows.len() == 1)
+    else {
         return;
     };
     let mut text = format!("/{}", encoded(&plan.table.name));
@@ -345,7 +364,7 @@ fn plan_preferences(call: &Call) -> Preferences {
     }
 }
 
-fn write_preferences(call: &Call, plan: &MutateReadPlan, mutation: Mutation) -> Preferences {
+fn write_preferences(call: &Call, plan: &MutateReadPlan<'_>, mutation: Mutation) -> Preferences {
     let mut preferences = call.prefer.clone();
     let has_conflict_columns = match &plan.mutate.kind {
         MutateKind::Insert { .. } => {
@@ -365,9 +384,13 @@ fn write_preferences(call: &Call, plan: &MutateReadPlan, mutation: Mutation) -> 
     preferences
 }
 
-fn applied(headers: &mut HeaderMap, _call: &Call, preferences: Preferences) {
+fn applied(headers: &mut HeaderMap, preferences: &Preferences) {
     if let Some(text) = preferences.applied() {
-        set(headers, HeaderName::from_static("preference-applied"), &text);
+        set(
+            headers,
+            HeaderName::from_static("preference-applied"),
+            &text,
+        );
     }
 }
 
@@ -387,7 +410,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Applies `response.status` and `response.headers`, which functions set.
-fn overridden(mut draft: Draft, outcome: &Outcome) -> Result<Response, RestError> {
+fn overridden(mut draft: Draft, call: &Call, outcome: &Outcome) -> Result<Response, RestError> {
     if let Some(status) = &outcome.status {
         let code: u16 = status.parse().map_err(|_| RestError::GucStatus)?;
         draft.status = StatusCode::from_u16(code).map_err(|_| RestError::GucStatus)?;
@@ -398,7 +421,8 @@ fn overridden(mut draft: Draft, outcome: &Outcome) -> Result<Response, RestError
         let mut own = HeaderMap::new();
         for header in list {
             let mut pairs = header.into_iter();
-            let (Some((name, serde_json::Value::String(value))), None) = (pairs.next(), pairs.next())
+            let (Some((name, serde_json::Value::String(value))), None) =
+                (pairs.next(), pairs.next())
             else {
                 return Err(RestError::GucHeaders);
             };
@@ -411,11 +435,18 @@ fn overridden(mut draft: Draft, outcome: &Outcome) -> Result<Response, RestError
         }
         draft.headers.extend(own);
     }
-    Ok(respond(draft))
+    Ok(respond(draft, call.headers_only))
 }
 
-fn respond(draft: Draft) -> Response {
-    let mut response = Response::new(Body::from(draft.body));
+fn respond(draft: Draft, is_head: bool) -> Response {
+    let body = if is_head {
+        // Without a length, or an outer layer would announce that of the empty
+        // body, which is not the one that GET would have.
+        Body::new(Empty::<Bytes>::new().map_frame(|frame| frame))
+    } else {
+        Body::from(draft.body)
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = draft.status;
     *response.headers_mut() = draft.headers;
     response

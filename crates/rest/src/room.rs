@@ -17,6 +17,7 @@ use kernel::Caller;
 use pg::Pool;
 use pg::catalog::Catalog;
 
+use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
 use crate::error::RestError;
@@ -94,7 +95,7 @@ impl Rest {
         let parse = watch.lap();
         let catalog = self.catalog.load();
         let plan = plan::plan(&catalog, &settings.config, &call)?;
-        let timings = Timings {
+        let mut timings = Timings {
             parse,
             plan: watch.lap(),
             ..Timings::default()
@@ -106,7 +107,15 @@ impl Rest {
             caller,
             call: &call,
         };
-        let mut response = carry_out(&context, &plan, timings, &mut watch).await?;
+        let mut response = match &plan {
+            Plan::Info { allow } => reply::info(allow),
+            Plan::Root => describe(&context, &plan).await?,
+            _ => carry_out(&context, &plan, &mut timings, &mut watch).await?,
+        };
+        timings.response = watch.lap();
+        if settings.config.server_timing {
+            server_timing(&mut response, timings);
+        }
         let vary = HeaderValue::from_static("Accept, Prefer, Range");
         response.headers_mut().entry(header::VARY).or_insert(vary);
         Ok(response)
@@ -129,6 +138,9 @@ impl Settings {
 async fn handle(State(rest): State<Arc<Rest>>, request: Request) -> Response {
     match rest.answer(request).await {
         Ok(response) => response,
+        Err(error) if rest.config.load().config.minimal_errors => {
+            (error.status(), error.headers(), error.brief_body()).into_response()
+        }
         Err(error) => error.into_response(),
     }
 }
@@ -161,23 +173,27 @@ async fn buffer(request: Request, max: usize) -> Result<(request::Parts, Bytes),
     }
 }
 
+/// The OpenAPI root.
+async fn describe(context: &Context<'_>, plan: &Plan<'_>) -> Result<Response, RestError> {
+    let (call, config) = (context.call, context.config);
+    let statements = openapi::statements(&call.schema, config.openapi_ignore_privileges);
+    let answers = execute::run_all(context, plan, statements).await?;
+    let document = openapi::document(context.catalog, config, &call.schema, &answers);
+    Ok(reply::root(call, document))
+}
+
+/// Everything that is a statement.
 async fn carry_out(
     context: &Context<'_>,
-    plan: &Plan,
-    mut timings: Timings,
+    plan: &Plan<'_>,
+    timings: &mut Timings,
     watch: &mut Watch,
 ) -> Result<Response, RestError> {
     let (call, config) = (context.call, context.config);
     let (query, count_plan) = match plan {
-        Plan::Info { allow } => return Ok(reply::info(allow)),
-        Plan::Root => {
-            let statements = openapi::statements(&call.schema, config.openapi_ignore_privileges);
-            let answers = execute::run_all(context, plan, statements).await?;
-            let document = openapi::document(context.catalog, config, &call.schema, &answers);
-            return Ok(reply::root(call, document));
-        }
+        Plan::Info { .. } | Plan::Root => return Err(RestError::Internal),
         Plan::Read(plan) => {
-            let explains = call.prefer.count.is_some_and(|count| count.explains());
+            let explains = call.prefer.count.is_some_and(Count::explains);
             let count_plan = explains.then(|| sql::render_count_plan(plan));
             (sql::render_read(plan, call, config.max_rows), count_plan)
         }
@@ -187,23 +203,17 @@ async fn carry_out(
     let shape = query.shape;
     let check = |outcome: &Outcome| check(call, plan, shape, outcome);
     let before_commit = writes(plan) && has_conditions(call, plan);
-    let before_commit: Option<&(dyn Fn(&Outcome) -> Result<(), RestError> + Sync)> =
-        before_commit.then_some(&check);
+    let before_commit: Option<&execute::Check<'_>> = before_commit.then_some(&check);
     let outcome = execute::run(context, plan, query, count_plan, before_commit).await?;
     timings.transaction = watch.lap();
     if before_commit.is_none() {
         check(&outcome)?;
     }
-    let mut response = reply::render(call, plan, shape, &outcome)?;
-    timings.response = watch.lap();
-    if config.server_timing {
-        server_timing(&mut response, timings);
-    }
-    Ok(response)
+    reply::render(call, plan, shape, &outcome)
 }
 
 /// Whether there is something to undo when the outcome does not please.
-fn writes(plan: &Plan) -> bool {
+fn writes(plan: &Plan<'_>) -> bool {
     match plan {
         Plan::Mutate(_) => true,
         Plan::Call(plan) => !plan.read_only,
@@ -211,12 +221,12 @@ fn writes(plan: &Plan) -> bool {
     }
 }
 
-fn has_conditions(call: &Call, plan: &Plan) -> bool {
+fn has_conditions(call: &Call, plan: &Plan<'_>) -> bool {
     let is_put = matches!(plan, Plan::Mutate(plan) if plan.mutate.is_put());
     is_put || wants_one(plan) || call.prefer.enforced_max_affected().is_some()
 }
 
-fn wants_one(plan: &Plan) -> bool {
+fn wants_one(plan: &Plan<'_>) -> bool {
     let media = match plan {
         Plan::Read(plan) => &plan.media,
         Plan::Mutate(plan) => &plan.media,
@@ -230,7 +240,7 @@ fn wants_one(plan: &Plan) -> bool {
 /// do not hold.
 fn check(
     call: &Call,
-    plan: &Plan,
+    plan: &Plan<'_>,
     shape: sql::Shape,
     outcome: &Outcome,
 ) -> Result<(), RestError> {
@@ -277,4 +287,3 @@ fn server_timing(response: &mut Response<Body>, timings: Timings) {
             .insert(HeaderName::from_static("server-timing"), value);
     }
 }
-

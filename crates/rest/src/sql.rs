@@ -23,7 +23,7 @@ use crate::plan::read::SOURCE;
 use crate::plan::routine::returns_scalar;
 use crate::plan::{CallReadPlan, MutateReadPlan, ReadPlan};
 use read::Columns;
-use wrap::Wrapped;
+use wrap::{Purpose, Wrapped};
 
 /// What a statement's rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,34 +54,34 @@ pub(crate) struct Query {
 }
 
 /// A read. `rows_max` bounds the exact count of `count=estimated`.
-pub(crate) fn render_read(plan: &ReadPlan, call: &Call, rows_max: Option<u64>) -> Query {
+pub(crate) fn render_read(plan: &ReadPlan<'_>, call: &Call, rows_max: Option<u64>) -> Query {
     let mut main = SqlBuf::new();
-    let raw = |out: &mut SqlBuf| read::select(out, &plan.tree, Columns::Raw);
-    let star = Columns::Json { star: &plan.star };
+    let star = Columns::Json { star: plan.star };
     let explain = explain(&mut main, &plan.media);
     let shape = match &plan.handler {
         _ if explain => {
-            wrap_read(&mut main, plan);
+            let counts = call.prefer.count.is_some_and(Count::counts);
+            wrap_read(&mut main, plan, Purpose::ExplainRead, counts);
             Shape::Explain
         }
         Handler::Json | Handler::Object { stripped: false }
-            if read::columns_known(&plan.tree, &plan.star) =>
+            if read::columns_known(&plan.tree, plan.star) =>
         {
             read::select(&mut main, &plan.tree, star);
             Shape::Rows
         }
         Handler::Csv => {
-            raw(&mut main);
+            read::select(&mut main, &plan.tree, Columns::Jsonb);
             Shape::Csv
         }
         Handler::None => {
             main.lit("SELECT pg_catalog.count(*) FROM (");
-            raw(&mut main);
+            read::select(&mut main, &plan.tree, Columns::Raw);
             main.lit(") ").ident(SOURCE);
             Shape::Count
         }
         _ => {
-            wrap_read(&mut main, plan);
+            wrap_read(&mut main, plan, Purpose::Answer, false);
             Shape::Wrapped
         }
     };
@@ -92,7 +92,8 @@ pub(crate) fn render_read(plan: &ReadPlan, call: &Call, rows_max: Option<u64>) -
         read::count(&mut out, &plan.tree);
         if let (Count::Estimated, Some(max)) = (count, rows_max) {
             // One more than the limit shows that there are more.
-            out.lit(" LIMIT ").number(i64::try_from(max).unwrap_or(i64::MAX).saturating_add(1));
+            out.lit(" LIMIT ")
+                .number(i64::try_from(max).unwrap_or(i64::MAX).saturating_add(1));
         }
         out.lit(") pgrst_source_count");
         out
@@ -101,35 +102,47 @@ pub(crate) fn render_read(plan: &ReadPlan, call: &Call, rows_max: Option<u64>) -
 }
 
 /// `EXPLAIN` of the count, for `count=planned` and `count=estimated`.
-pub(crate) fn render_count_plan(plan: &ReadPlan) -> SqlBuf {
+pub(crate) fn render_count_plan(plan: &ReadPlan<'_>) -> SqlBuf {
     let mut out = SqlBuf::new();
     out.lit("EXPLAIN (FORMAT JSON) ");
     read::count(&mut out, &plan.tree);
     out
 }
 
-fn wrap_read(out: &mut SqlBuf, plan: &ReadPlan) {
+fn wrap_read(out: &mut SqlBuf, plan: &ReadPlan<'_>, purpose: Purpose, counts: bool) {
     let what = Wrapped {
         handler: &plan.handler,
         routine: None,
+        purpose,
     };
     wrap::statement(
         out,
         what,
-        |out| read::select(out, &plan.tree, Columns::Raw),
-        None::<fn(&mut SqlBuf)>,
+        |out| read::select(out, &plan.tree, embeds_as(what)),
+        counts.then_some(|out: &mut SqlBuf| read::count(out, &plan.tree)),
         |out| {
             out.lit("SELECT * FROM ").ident(SOURCE);
         },
     );
 }
 
+/// Handlers of the database may show an embed's own text.
+fn embeds_as(what: Wrapped<'_>) -> Columns<'static> {
+    let own_text = matches!(what.handler, Handler::Custom { .. } | Handler::Csv);
+    if own_text || what.purpose != Purpose::Answer {
+        Columns::Jsonb
+    } else {
+        Columns::Raw
+    }
+}
+
 /// A write.
-pub(crate) fn render_mutate(plan: &MutateReadPlan, call: &Call) -> Query {
+pub(crate) fn render_mutate(plan: &MutateReadPlan<'_>, call: &Call) -> Query {
     let mut main = SqlBuf::new();
     let explain = explain(&mut main, &plan.media);
     let shape = if explain {
-        wrap_write(&mut main, plan);
+        let counts_inserted = plan.mutate.counts_inserted();
+        wrap_write(&mut main, plan, Purpose::ExplainWrite { counts_inserted });
         Shape::Explain
     } else {
         write_by_handler(&mut main, plan, call)
@@ -141,16 +154,16 @@ pub(crate) fn render_mutate(plan: &MutateReadPlan, call: &Call) -> Query {
     }
 }
 
-fn write_by_handler(main: &mut SqlBuf, plan: &MutateReadPlan, call: &Call) -> Shape {
+fn write_by_handler(main: &mut SqlBuf, plan: &MutateReadPlan<'_>, call: &Call) -> Shape {
     match &plan.handler {
         Handler::None => {
             write_only(main, plan, call);
             Shape::Affected
         }
         Handler::Json | Handler::Object { stripped: false }
-            if read::columns_known(&plan.tree, &plan.star) =>
+            if read::columns_known(&plan.tree, plan.star) =>
         {
-            let star = Columns::Json { star: &plan.star };
+            let star = Columns::Json { star: plan.star };
             if is_plain(plan) {
                 mutate::write(main, &plan.mutate);
                 main.lit(" RETURNING ");
@@ -163,18 +176,18 @@ fn write_by_handler(main: &mut SqlBuf, plan: &MutateReadPlan, call: &Call) -> Sh
         }
         Handler::Csv => {
             write_source(main, plan);
-            read::select(main, &plan.tree, Columns::Raw);
+            read::select(main, &plan.tree, Columns::Jsonb);
             Shape::Csv
         }
         _ => {
-            wrap_write(main, plan);
+            wrap_write(main, plan, Purpose::Answer);
             Shape::Wrapped
         }
     }
 }
 
 /// Without embeds and orders, RETURNING can say it all.
-fn is_plain(plan: &MutateReadPlan) -> bool {
+fn is_plain(plan: &MutateReadPlan<'_>) -> bool {
     plan.tree.children.is_empty()
         && plan.tree.order.is_empty()
         && !mutate::is_empty_update(&plan.mutate)
@@ -182,7 +195,7 @@ fn is_plain(plan: &MutateReadPlan) -> bool {
 }
 
 /// The write alone; the key of a new row when `Location` needs it.
-fn write_only(out: &mut SqlBuf, plan: &MutateReadPlan, call: &Call) {
+fn write_only(out: &mut SqlBuf, plan: &MutateReadPlan<'_>, call: &Call) {
     if mutate::is_empty_update(&plan.mutate) {
         return mutate::nothing(out, &plan.mutate);
     }
@@ -201,7 +214,7 @@ fn write_only(out: &mut SqlBuf, plan: &MutateReadPlan, call: &Call) {
     }
 }
 
-fn source(out: &mut SqlBuf, plan: &MutateReadPlan) {
+fn source(out: &mut SqlBuf, plan: &MutateReadPlan<'_>) {
     if mutate::is_empty_update(&plan.mutate) {
         mutate::nothing(out, &plan.mutate);
     } else {
@@ -210,16 +223,17 @@ fn source(out: &mut SqlBuf, plan: &MutateReadPlan) {
     }
 }
 
-fn write_source(out: &mut SqlBuf, plan: &MutateReadPlan) {
+fn write_source(out: &mut SqlBuf, plan: &MutateReadPlan<'_>) {
     out.lit("WITH ").ident(SOURCE).lit(" AS (");
     source(out, plan);
     out.lit(") ");
 }
 
-fn wrap_write(out: &mut SqlBuf, plan: &MutateReadPlan) {
+fn wrap_write(out: &mut SqlBuf, plan: &MutateReadPlan<'_>, purpose: Purpose) {
     let what = Wrapped {
         handler: &plan.handler,
         routine: None,
+        purpose,
     };
     wrap::statement(
         out,
@@ -230,22 +244,22 @@ fn wrap_write(out: &mut SqlBuf, plan: &MutateReadPlan) {
             if plan.handler == Handler::None {
                 out.lit("SELECT * FROM ").ident(SOURCE);
             } else {
-                read::select(out, &plan.tree, Columns::Raw);
+                read::select(out, &plan.tree, embeds_as(what));
             }
         },
     );
 }
 
 /// A function call.
-pub(crate) fn render_call(plan: &CallReadPlan, call: &Call) -> Query {
+pub(crate) fn render_call(plan: &CallReadPlan<'_>, call: &Call) -> Query {
     let mut main = SqlBuf::new();
     let explain = explain(&mut main, &plan.media);
     let counts = call.prefer.count.is_some_and(Count::counts);
-    let scalar = returns_scalar(&plan.routine);
-    let known = scalar || read::columns_known(&plan.tree, &plan.star);
+    let scalar = returns_scalar(plan.routine);
+    let known = scalar || read::columns_known(&plan.tree, plan.star);
     let shape = match &plan.handler {
         _ if explain => {
-            wrap_call(&mut main, plan, counts);
+            wrap_call(&mut main, plan, Purpose::ExplainRead, counts);
             Shape::Explain
         }
         Handler::Json | Handler::Object { stripped: false } if known && !counts => {
@@ -253,11 +267,11 @@ pub(crate) fn render_call(plan: &CallReadPlan, call: &Call) -> Query {
         }
         Handler::Csv if !counts => {
             call_source(&mut main, plan);
-            read::select(&mut main, &plan.tree, Columns::Raw);
+            read::select(&mut main, &plan.tree, Columns::Jsonb);
             Shape::Csv
         }
         _ => {
-            wrap_call(&mut main, plan, counts);
+            wrap_call(&mut main, plan, Purpose::Answer, counts);
             Shape::Wrapped
         }
     };
@@ -268,10 +282,10 @@ pub(crate) fn render_call(plan: &CallReadPlan, call: &Call) -> Query {
     }
 }
 
-fn call_rows(out: &mut SqlBuf, plan: &CallReadPlan) -> Shape {
-    if !returns_scalar(&plan.routine) {
+fn call_rows(out: &mut SqlBuf, plan: &CallReadPlan<'_>) -> Shape {
+    if !returns_scalar(plan.routine) {
         call_source(out, plan);
-        read::select(out, &plan.tree, Columns::Json { star: &plan.star });
+        read::select(out, &plan.tree, Columns::Json { star: plan.star });
         return Shape::Rows;
     }
     let direct = match &plan.routine.returns.kind {
@@ -282,7 +296,7 @@ fn call_rows(out: &mut SqlBuf, plan: &CallReadPlan) -> Shape {
     out.lit("SELECT ").lit(before);
     out.ident(routine::SCALAR).lit(after);
     if is_bare(plan) {
-        routine::from(out, &plan.routine, &plan.call);
+        routine::from(out, plan.routine, &plan.call);
     } else {
         out.lit(" FROM (");
         wrapped_source(out, plan);
@@ -292,7 +306,7 @@ fn call_rows(out: &mut SqlBuf, plan: &CallReadPlan) -> Shape {
 }
 
 /// Nothing is asked of the rows but to be there.
-fn is_bare(plan: &CallReadPlan) -> bool {
+fn is_bare(plan: &CallReadPlan<'_>) -> bool {
     let tree = &plan.tree;
     tree.has_default_select()
         && tree.logic.is_empty()
@@ -300,28 +314,29 @@ fn is_bare(plan: &CallReadPlan) -> bool {
         && tree.range == crate::call::ast::RowRange::default()
 }
 
-fn wrapped_source(out: &mut SqlBuf, plan: &CallReadPlan) {
+fn wrapped_source(out: &mut SqlBuf, plan: &CallReadPlan<'_>) {
     call_source(out, plan);
     read::select(out, &plan.tree, Columns::Raw);
 }
 
-fn call_source(out: &mut SqlBuf, plan: &CallReadPlan) {
+fn call_source(out: &mut SqlBuf, plan: &CallReadPlan<'_>) {
     out.lit("WITH ").ident(SOURCE).lit(" AS (");
-    routine::select(out, &plan.routine, &plan.call);
+    routine::select(out, plan.routine, &plan.call);
     out.lit(") ");
 }
 
-fn wrap_call(out: &mut SqlBuf, plan: &CallReadPlan, counts: bool) {
+fn wrap_call(out: &mut SqlBuf, plan: &CallReadPlan<'_>, purpose: Purpose, counts: bool) {
     let what = Wrapped {
         handler: &plan.handler,
-        routine: Some(&plan.routine),
+        routine: Some(plan.routine),
+        purpose,
     };
     wrap::statement(
         out,
         what,
-        |out| routine::select(out, &plan.routine, &plan.call),
+        |out| routine::select(out, plan.routine, &plan.call),
         counts.then_some(|out: &mut SqlBuf| read::count(out, &plan.tree)),
-        |out| read::select(out, &plan.tree, Columns::Raw),
+        |out| read::select(out, &plan.tree, embeds_as(what)),
     );
 }
 

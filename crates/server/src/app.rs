@@ -10,6 +10,7 @@ use pg::{Pool, PoolConfig, Session, Target, catalog};
 use crate::config::{Config, ConfigError, Loaded, Sources, load};
 use crate::gateway::{Gateway, World};
 use crate::keys::{KeyError, Keys, PrintedKeys};
+use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
 use crate::metrics::Metrics;
 use crate::wire::{self, Data, Rooms};
@@ -46,6 +47,9 @@ pub enum StartError {
     /// An address is not ours to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The system gives us no more threads.
+    #[error("could not start the threads that serve requests")]
+    Threads(#[source] std::io::Error),
     /// The database cannot be reached or read.
     #[error("could not {what}")]
     Database {
@@ -83,6 +87,8 @@ pub struct App {
     front: Tasks,
     /// What requests in progress still need: stopped last.
     back: Tasks,
+    /// The threads under both.
+    lanes: Lanes,
 }
 
 impl App {
@@ -97,6 +103,7 @@ impl App {
             database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
+        let lanes = Lanes::start().map_err(StartError::Threads)?;
         let mut session = Session::connect(&database)
             .await
             .map_err(because("connect to the database"))?;
@@ -109,7 +116,7 @@ impl App {
         session.close().await;
 
         let data = Data::new(
-            Pool::new(database, pool_config(&config), &back),
+            Pool::new(&database, &pool_config(&config, lanes.count()), &back),
             catalog,
             options,
         );
@@ -129,7 +136,7 @@ impl App {
 
         wire::background(loaded, sources, &data, &rooms, &back);
         let addresses = listeners.addresses();
-        listeners.serve(&gateway, &metrics, &config.api, &front);
+        listeners.serve(&gateway, &metrics, &config.api, &lanes, &front);
         Ok(Self {
             addresses,
             keys: printed,
@@ -137,6 +144,7 @@ impl App {
             data,
             front,
             back,
+            lanes,
         })
     }
 
@@ -179,6 +187,7 @@ impl App {
         self.front.stop().await;
         self.data.pool.close();
         self.back.stop().await;
+        drop(self.lanes);
     }
 }
 
@@ -200,8 +209,9 @@ async fn with_database_settings(
     Ok((load(loaded.config.mode, &sources)?, sources))
 }
 
-fn pool_config(config: &Config) -> PoolConfig {
+fn pool_config(config: &Config, lanes: usize) -> PoolConfig {
     let mut pool = PoolConfig {
+        lanes,
         prepared: config.db.prepared_statements,
         ..PoolConfig::default()
     };

@@ -21,6 +21,7 @@ pub mod gateway;
 pub mod health;
 pub mod instance;
 pub mod keys;
+pub mod lanes;
 pub mod listen;
 pub mod logs;
 pub mod metrics;

@@ -17,13 +17,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use kernel::Tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::ApiConfig;
 use crate::gateway::Gateway;
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 
 /// After an accept error (too many open files) trying at once would only spin.
@@ -112,21 +113,23 @@ impl Listeners {
         gateway: &Arc<Gateway>,
         metrics: &Arc<Metrics>,
         config: &ApiConfig,
+        lanes: &Lanes,
         tasks: &Tasks,
     ) {
         let places = Arc::new(Semaphore::new(
             config.connections_max.min(Semaphore::MAX_PERMITS),
         ));
         for socket in self.sockets {
-            let front = Front {
+            let front = Arc::new(Front {
                 gateway: Arc::clone(gateway),
                 metrics: Arc::clone(metrics),
                 places: Arc::clone(&places),
                 http: Arc::new(builder(config)),
                 header_timeout: config.header_timeout,
                 drain_timeout: config.drain_timeout,
+                lanes: lanes.clone(),
                 tasks: tasks.clone(),
-            };
+            });
             tasks.spawn("listen", front.run(socket));
         }
     }
@@ -170,11 +173,12 @@ struct Front {
     http: Arc<Builder<TokioExecutor>>,
     header_timeout: Duration,
     drain_timeout: Duration,
+    lanes: Lanes,
     tasks: Tasks,
 }
 
 impl Front {
-    async fn run(self, socket: TcpListener) {
+    async fn run(self: Arc<Self>, socket: TcpListener) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -186,9 +190,15 @@ impl Front {
                 continue;
             };
             let connected = self.metrics.connect();
-            let serving = self.serve(stream, peer.ip(), &graceful);
-            self.tasks.spawn("connection", async move {
-                serving.await;
+            // Taken off this thread's reactor; the lane registers it with its own.
+            let Ok(stream) = stream.into_std() else {
+                continue;
+            };
+            let (front, watcher) = (Arc::clone(&self), graceful.watcher());
+            self.lanes.run(&self.tasks, move || async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    front.serve(stream, peer.ip(), watcher).await;
+                }
                 drop((connected, place));
             });
         }
@@ -222,7 +232,7 @@ impl Front {
         &self,
         stream: TcpStream,
         peer: IpAddr,
-        graceful: &GracefulShutdown,
+        watcher: Watcher,
     ) -> impl Future<Output = ()> + use<> {
         let gateway = Arc::clone(&self.gateway);
         let began = Arc::new(AtomicBool::new(false));
@@ -240,7 +250,7 @@ impl Front {
             .http
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
-        let connection = graceful.watch(connection);
+        let connection = watcher.watch(connection);
         let header_timeout = self.header_timeout;
         let tasks = self.tasks.clone();
         let drain_timeout = self.drain_timeout;

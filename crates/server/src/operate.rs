@@ -4,12 +4,14 @@
 //! [`Database::open`] takes the database of `db.url`, else that of a running
 //! instance, else starts the managed cluster for as long as it is needed.
 
+mod examine;
+
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use kernel::Tasks;
-use pg::cluster::{Cluster, ClusterConfig, ClusterError};
+use pg::cluster::{Cluster, ClusterConfig};
 use pg::{Session, SqlBuf, Target};
 
 use crate::app::Context;
@@ -18,7 +20,10 @@ use crate::dev::{DevError, Targets, connect, platform, stop_cluster, targets};
 use crate::project::migrations::{self, Listed, UpReport};
 use crate::project::{Applied, Exposed, Project, recreate_database, unprotected_tables};
 
-pub use pg::cluster::{Found, Search, can_install, find, install_hint, read_instance};
+pub use examine::Examined;
+pub use pg::cluster::{
+    ClusterError, Found, Search, can_install, find, install_hint, read_instance,
+};
 
 /// PostgreSQL's usual port, which names the socket of a cluster without TCP.
 const SOCKET_PORT: u16 = 5432;
@@ -31,7 +36,6 @@ pub struct Database {
     targets: Targets,
     cluster: Option<Cluster>,
     tasks: Tasks,
-    own: bool,
 }
 
 impl Database {
@@ -42,26 +46,31 @@ impl Database {
         context: &Context,
         progress: impl Fn(&str) + Send + Sync,
     ) -> Result<Self, DevError> {
+        if let Some(running) = Self::open_running(config)? {
+            return Ok(running);
+        }
+        crate::instance::make_folder(&config.db.data_dir)?;
         let tasks = Tasks::new();
-        let mut cluster = None;
-        let targets = if config.db.url.is_some() {
-            targets(config, None)?
-        } else if let Some(running) = running_cluster(config) {
-            running
-        } else {
-            crate::instance::make_folder(&config.db.data_dir)?;
-            let wanted = cluster_config(config, search, context);
-            let started = Cluster::start(wanted, &tasks, progress).await?;
-            let targets = targets(config, Some(&started))?;
-            cluster = Some(started);
-            targets
-        };
+        let wanted = cluster_config(config, search, context);
+        let cluster = Cluster::start(wanted, &tasks, progress).await?;
         Ok(Self {
-            targets,
-            cluster,
+            targets: targets(config, Some(&cluster))?,
+            cluster: Some(cluster),
             tasks,
-            own: config.db.url.is_none(),
         })
+    }
+
+    /// The same, unless the cluster would have to be started for it.
+    pub fn open_running(config: &Config) -> Result<Option<Self>, DevError> {
+        let targets = match &config.db.url {
+            Some(_) => Some(targets(config, None)?),
+            None => running_cluster(config),
+        };
+        Ok(targets.map(|targets| Self {
+            targets,
+            cluster: None,
+            tasks: Tasks::new(),
+        }))
     }
 
     /// Drops the database, makes it again, and applies everything to it.
@@ -122,12 +131,6 @@ impl Database {
         let listed = migrations::list(&mut session, folder).await?;
         session.close().await;
         Ok(listed)
-    }
-
-    /// Whether it is the managed one.
-    #[must_use]
-    pub fn own(&self) -> bool {
-        self.own
     }
 
     /// Stops what [`Database::open`] has started.

@@ -15,7 +15,7 @@ pub mod config;
 mod dotenv;
 mod error;
 mod exposure;
-mod history;
+pub(crate) mod history;
 pub mod migrations;
 mod reset;
 mod run;

@@ -98,8 +98,11 @@ impl Replay<'_> {
             .env("PGRST_DB_URI", self.cluster.uri())
             .env("PGRST_SERVER_HOST", "127.0.0.1")
             .env("PGRST_SERVER_PORT", port.to_string())
-            .env("FERROBASE__DATABASE__MIGRATE", "false")
-            .env("FERROBASE__GATEWAY__REQUIRE_APIKEY", "false")
+            .env("FERROBASE__DB__MIGRATE", "false")
+            .env("FERROBASE__API__REQUIRE_APIKEY", "false")
+            // What a configuration leaves out is absent, not our default.
+            .env("PGRST_JWT_SECRET", "")
+            .env("PGRST_DB_ANON_ROLE", "")
             .env("NO_COLOR", "1");
     }
 }

@@ -9,15 +9,16 @@ use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::sync::mpsc;
 
+use super::in_flight::{Expected, InFlight, Kind};
 use super::lease::LeaseCommand;
 use super::statements::{Prepared, Statements};
-use super::{Inner, Job, Reply, Segment, Statement, Work};
+use super::{Inner, Job, Segment, Statement, Work};
 use crate::error::Error;
 use crate::rows::{Column, Rows};
 use crate::wire::login::Connected;
@@ -38,40 +39,11 @@ pub(super) struct Connection {
     lease: Option<mpsc::Receiver<LeaseCommand>>,
     transaction_open: bool,
     last_done: Instant,
-}
-
-/// A job whose answer has not come in full.
-struct InFlight {
-    kind: Kind,
-    timing: Option<u64>,
-    sent: Instant,
-    /// Syncs still to be answered.
-    syncs: usize,
-    expected: VecDeque<Expected>,
-    results: Vec<Rows>,
-    error: Option<Error>,
-    chunks: Vec<Bytes>,
-    count: usize,
-    bytes: usize,
-}
-
-enum Kind {
-    /// A job of the pool.
-    Job(Reply),
-    /// A segment of a lease.
-    Leased(Reply),
-    /// Our own tidying up.
-    Tidy,
-}
-
-/// A statement whose result has not come.
-struct Expected {
-    /// The cache entry that waits for the statement's description.
-    key: Option<u64>,
-    columns: Option<Arc<[Column]>>,
-    /// Which Sync it stands before, counted down: an error skips the
-    /// statements of its own segment only.
-    sync: usize,
+    /// Statements to close in front of the next job: behind an error in their
+    /// own segment the server would skip the request, and keep them for ever.
+    to_close: Vec<String>,
+    /// Bytes still to come of a row that is too large to keep.
+    skip: usize,
 }
 
 impl Connection {
@@ -87,6 +59,8 @@ impl Connection {
             lease: None,
             transaction_open: false,
             last_done: Instant::now(),
+            to_close: Vec::new(),
+            skip: 0,
         }
     }
 
@@ -97,13 +71,7 @@ impl Connection {
         if let Err(error) = result {
             tracing::debug!("connection to PostgreSQL ended: {error}");
         }
-        // Nobody shall wait for an answer that cannot come.
-        for mut job in self.in_flight.drain(..) {
-            let error = job.error.take().unwrap_or(Error::Closed);
-            if let Kind::Job(reply) | Kind::Leased(reply) = job.kind {
-                let _ = reply.send(Err(error));
-            }
-        }
+        self.in_flight.drain(..).for_each(InFlight::lost);
         encode::terminate(&mut self.output);
         let _ = poll_fn(|cx| self.poll_write(cx)).await;
     }
@@ -170,7 +138,7 @@ impl Connection {
                 if reply.send(commands).is_ok() {
                     self.lease = Some(inbox);
                 } else {
-                    self.pool.finished(self.id, None, std::time::Duration::ZERO);
+                    self.pool.finished(self.id, None, Duration::ZERO);
                 }
                 Ok(())
             }
@@ -184,22 +152,24 @@ impl Connection {
     }
 
     /// The lease is over: leave no transaction open, then work for all again.
+    /// Not before a statement that the caller left behind has ended, or the
+    /// next job would have to wait for it.
     fn end_lease(&mut self) -> Result<(), Error> {
         self.lease = None;
         if self.transaction_open || !self.in_flight.is_empty() {
-            self.send_rollback()?;
+            return self.send_rollback(Kind::EndOfLease);
         }
-        self.pool.finished(self.id, None, std::time::Duration::ZERO);
+        self.pool.finished(self.id, None, Duration::ZERO);
         Ok(())
     }
 
-    fn send_rollback(&mut self) -> Result<(), Error> {
+    fn send_rollback(&mut self, kind: Kind) -> Result<(), Error> {
         let rollback = Statement {
             text: Arc::from("ROLLBACK"),
             params: Arc::from([]),
             control: true,
         };
-        self.send(Kind::Tidy, vec![vec![rollback]], &Arc::from(""), None)
+        self.send(kind, vec![vec![rollback]], &Arc::from(""), None)
     }
 
     /// Encodes a job. What cannot be encoded is refused before a byte of it
@@ -211,6 +181,9 @@ impl Connection {
         scope: &Arc<str>,
         timing: Option<u64>,
     ) -> Result<(), Error> {
+        for name in std::mem::take(&mut self.to_close) {
+            encode::close_statement(&mut self.output, &name)?;
+        }
         let start = self.output.len();
         let syncs = segments.len();
         let mut expected = VecDeque::new();
@@ -231,24 +204,14 @@ impl Connection {
             }
             if let Kind::Job(reply) = kind {
                 let _ = reply.send(Err(error));
-                self.pool.finished(self.id, None, std::time::Duration::ZERO);
+                self.pool.finished(self.id, None, Duration::ZERO);
             } else if let Kind::Leased(reply) = kind {
                 let _ = reply.send(Err(error));
             }
             return Ok(());
         }
-        self.in_flight.push_back(InFlight {
-            kind,
-            timing,
-            sent: Instant::now(),
-            syncs,
-            expected,
-            results: Vec::new(),
-            error: None,
-            chunks: Vec::new(),
-            count: 0,
-            bytes: 0,
-        });
+        let job = InFlight::new(kind, timing, syncs, expected);
+        self.in_flight.push_back(job);
         Ok(())
     }
 
@@ -267,9 +230,7 @@ impl Connection {
         let (name, key, columns) = match prepared {
             Prepared::Ready { name, columns } => (name, None, Some(columns)),
             Prepared::New { key, name, close } => {
-                if let Some(other) = close {
-                    encode::close_statement(out, &other)?;
-                }
+                self.to_close.extend(close);
                 (name, Some(key), None)
             }
             Prepared::Unnamed => (String::new(), None, None),
@@ -311,7 +272,13 @@ impl Connection {
     /// Reads every whole message that has arrived.
     fn digest(&mut self) -> Result<(), Error> {
         loop {
+            if !self.skipped() {
+                return Ok(());
+            }
             self.take_rows()?;
+            if !self.skipped() {
+                return Ok(());
+            }
             let Some((tag, body)) = frame::take(&mut self.input)? else {
                 return Ok(());
             };
@@ -327,23 +294,30 @@ impl Connection {
             end += length;
             count += 1;
         }
-        if end == 0 {
-            return Ok(());
-        }
-        let chunk = self.input.split_to(end).freeze();
         let limit = self.pool.config.result_bytes_max;
-        let Some(job) = self.in_flight.front_mut() else {
-            return Err(Error::protocol("rows that nobody asked for"));
-        };
-        job.bytes += chunk.len();
-        if job.bytes > limit {
-            job.chunks.clear();
-            job.error = Some(Error::ResultTooLarge { limit });
-        } else {
-            job.chunks.push(chunk);
-            job.count += count;
+        if end > 0 {
+            let chunk = self.input.split_to(end).freeze();
+            self.front()?.take_rows(chunk, count, limit);
+        }
+        // One row may hold a whole list as JSON: too large a one is not even
+        // collected.
+        if let Some(length) = coming_row(&self.input) {
+            let job = self.front()?;
+            if job.bytes.saturating_add(length) > limit && length > READ_CHUNK {
+                job.too_large(limit);
+                self.skip = length;
+            }
         }
         Ok(())
+    }
+
+    /// Drops what has arrived of a row that is too large; false while more of
+    /// it must come.
+    fn skipped(&mut self) -> bool {
+        let now = self.skip.min(self.input.len());
+        self.input.advance(now);
+        self.skip -= now;
+        self.skip == 0
     }
 
     fn message(&mut self, tag: u8, body: &[u8]) -> Result<(), Error> {
@@ -351,8 +325,8 @@ impl Connection {
             // ParameterStatus, notices, notifications, ParameterDescription,
             // ParseComplete, BindComplete, CloseComplete.
             b'S' | b'N' | b'A' | b't' | b'1' | b'2' | b'3' => Ok(()),
-            b'T' => self.described(frame::row_description(body)?.into()),
-            b'n' => self.described(Arc::from([])),
+            b'T' => self.described(&frame::row_description(body)?.into()),
+            b'n' => self.described(&Arc::from([])),
             b'C' => self.completed(frame::command_tag(body)),
             b'I' => self.completed(String::new()),
             b'E' => self.failed(frame::error_response(body)),
@@ -367,15 +341,15 @@ impl Connection {
             .ok_or_else(|| Error::protocol("an answer that nobody asked for"))
     }
 
-    fn described(&mut self, columns: Arc<[Column]>) -> Result<(), Error> {
+    fn described(&mut self, columns: &Arc<[Column]>) -> Result<(), Error> {
         let job = self.front()?;
         let mut key = None;
         if let Some(expected) = job.expected.front_mut() {
-            expected.columns = Some(Arc::clone(&columns));
+            expected.columns = Some(Arc::clone(columns));
             key = expected.key.take();
         }
         if let Some(key) = key {
-            self.statements.described(key, &columns);
+            self.statements.described(key, columns);
         }
         Ok(())
     }
@@ -412,8 +386,8 @@ impl Connection {
         job.syncs -= 1;
         let done = job.syncs == 0;
         let mut skipped = Vec::new();
-        while let Some(expected) = job.expected.pop_front_if(|e| e.sync == sync) {
-            skipped.extend(expected.key);
+        while job.expected.front().is_some_and(|e| e.sync == sync) {
+            skipped.extend(job.expected.pop_front().and_then(|e| e.key));
         }
         let stale = matches!(&job.error, Some(error) if is_stale_plan(error));
         for key in skipped {
@@ -437,18 +411,8 @@ impl Connection {
 
     /// Expects the answer to a Sync of our own, behind all others.
     fn expect_tidy(&mut self) {
-        self.in_flight.push_back(InFlight {
-            kind: Kind::Tidy,
-            timing: None,
-            sent: Instant::now(),
-            syncs: 1,
-            expected: VecDeque::new(),
-            results: Vec::new(),
-            error: None,
-            chunks: Vec::new(),
-            count: 0,
-            bytes: 0,
-        });
+        let job = InFlight::new(Kind::Tidy, None, 1, VecDeque::new());
+        self.in_flight.push_back(job);
     }
 
     fn deliver(&mut self) -> Result<(), Error> {
@@ -464,7 +428,7 @@ impl Connection {
                 // A job ends its own transaction. Should one stay open, the
                 // next job must not run inside it.
                 if self.transaction_open {
-                    self.send_rollback()?;
+                    self.send_rollback(Kind::Tidy)?;
                 }
                 self.pool.finished(self.id, job.timing, took);
                 let _ = reply.send(answer);
@@ -472,10 +436,19 @@ impl Connection {
             Kind::Leased(reply) => {
                 let _ = reply.send(answer);
             }
+            Kind::EndOfLease => self.pool.finished(self.id, None, Duration::ZERO),
             Kind::Tidy => {}
         }
         Ok(())
     }
+}
+
+/// The whole length of the row that the input begins with, once its header is
+/// there; `peek` has refused a senseless one.
+fn coming_row(input: &[u8]) -> Option<usize> {
+    let ([tag, length @ ..], _) = input.split_first_chunk::<{ frame::HEADER }>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    (*tag == b'D').then_some(length + 1)
 }
 
 /// The schema changed under a prepared statement (`0A000`), or a pooler in

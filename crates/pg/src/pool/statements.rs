@@ -1,8 +1,10 @@
 //! The prepared statements of one connection.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use crate::rows::Column;
 
@@ -13,6 +15,7 @@ const STATEMENTS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Statements {
     entries: HashMap<u64, Entry>,
+    /// Texts are long: a hash made for short keys would be felt.
     hasher: RandomState,
     tick: u64,
     next_name: u64,

@@ -32,6 +32,12 @@ impl RestError {
         serde_json::to_string(&body).unwrap_or_default()
     }
 
+    /// The body without what could tell a stranger about the database.
+    #[must_use]
+    pub fn brief_body(&self) -> String {
+        serde_json::json!({"code": self.code(), "message": self.message()}).to_string()
+    }
+
     /// The headers of the response.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {

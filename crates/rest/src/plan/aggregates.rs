@@ -63,7 +63,10 @@ fn take_own(node: &mut ReadNode) -> Vec<Hoisted> {
         if let Some(aggregate) = item.aggregate.take() {
             taken.push(Hoisted {
                 embed_alias: node.embed_alias.clone(),
-                column: item.alias.clone().unwrap_or_else(|| item.field.name.clone()),
+                column: item
+                    .alias
+                    .clone()
+                    .unwrap_or_else(|| item.field.name.clone()),
                 aggregate,
                 cast: item.aggregate_cast.take(),
                 alias: item.alias.clone(),

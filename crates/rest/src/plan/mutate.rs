@@ -5,7 +5,7 @@ use pg::catalog::{Catalog, QualifiedName, Table};
 
 use super::read::needed_columns;
 use super::resolve::Resolver;
-use super::tree::{PlanField, PlanLogic, ReadNode};
+use super::tree::{BodyColumn, PlanLogic, ReadNode};
 use crate::call::ast::{Operation, QuantifiableOperator};
 use crate::call::payload::{Payload, Shape, Text};
 use crate::call::prefer::{Missing, Representation, Resolution};
@@ -25,14 +25,14 @@ pub(crate) struct MutatePlan {
 #[derive(Clone, Debug)]
 pub(crate) enum MutateKind {
     Insert {
-        columns: Vec<PlanField>,
+        columns: Vec<BodyColumn>,
         body: Body,
         conflict: Option<Conflict>,
         /// The filters of a PUT, which its body must meet.
         put: Vec<PlanLogic>,
     },
     Update {
-        columns: Vec<PlanField>,
+        columns: Vec<BodyColumn>,
         body: Body,
         logic: Vec<PlanLogic>,
     },
@@ -140,12 +140,14 @@ fn body_columns(
     resolver: &Resolver<'_>,
     call: &Call,
     table: &Table,
-) -> Result<Vec<PlanField>, RestError> {
+) -> Result<Vec<BodyColumn>, RestError> {
     let column = |name: &String| {
-        resolver.body(name).ok_or_else(|| RestError::ColumnNotFound {
-            relation: table.name.name.to_string(),
-            column: name.clone(),
-        })
+        resolver
+            .body(name)
+            .ok_or_else(|| RestError::ColumnNotFound {
+                relation: table.name.name.to_string(),
+                column: name.clone(),
+            })
     };
     call.columns.iter().map(column).collect()
 }

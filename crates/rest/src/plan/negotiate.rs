@@ -3,10 +3,10 @@
 
 use pg::catalog::{Catalog, QualifiedName};
 
-use super::tree::ReadNode;
-use crate::call::media::MediaType;
-use crate::call::Call;
 use super::refuse;
+use super::tree::ReadNode;
+use crate::call::Call;
+use crate::call::media::MediaType;
 use crate::config::Config;
 use crate::error::RestError;
 
@@ -21,7 +21,7 @@ pub(crate) enum Handler {
     Object { stripped: bool },
     /// Comma-separated values with a header line.
     Csv,
-    /// A GeoJSON feature collection, made by PostGIS.
+    /// A `GeoJSON` feature collection, made by `PostGIS`.
     GeoJson,
     /// A function or aggregate of the database.
     Custom {
@@ -95,6 +95,9 @@ impl Lookup<'_> {
     }
 
     fn custom(&self, media: &MediaType) -> Option<(Handler, MediaType)> {
+        if self.catalog.media_handlers.is_empty() {
+            return None;
+        }
         let mime = media.mime();
         let of_relation = |wanted: &str| {
             self.catalog.media_handlers.iter().find(|handler| {
@@ -110,11 +113,16 @@ impl Lookup<'_> {
                 .find(|handler| handler.relation.is_none() && handler.media_type == mime)
         };
         let catch_all = of_relation("*/*");
-        let handler = catch_all
-            .or_else(|| of_relation(&mime))
-            .or_else(of_any)?;
+        let handler = catch_all.or_else(|| of_relation(&mime)).or_else(of_any)?;
+        // A function that returns the domain has rendered its result already;
+        // what remains is to make it the domain, which a type's name does when
+        // it is called like a function.
         let custom = Handler::Custom {
-            function: handler.function.clone(),
+            function: if handler.is_routine {
+                handler.domain.clone()
+            } else {
+                handler.function.clone()
+            },
             relation: handler.relation.clone(),
         };
         // A catch-all answers every request with bytes, whose type only its

@@ -7,11 +7,10 @@ use std::collections::HashSet;
 use pg::catalog::{Cardinality, Catalog, QualifiedName, Relationship};
 
 use super::aggregates;
+use super::embeds;
 use super::relate;
 use super::resolve::Resolver;
-use super::tree::{
-    EmbedSelect, JoinCondition, PlanLogic, PlanOrder, PlanSelect, ReadNode, Spread, SpreadColumn,
-};
+use super::tree::{JoinCondition, PlanLogic, PlanSelect, ReadNode, Spread};
 use crate::call::ast::{
     EmbedPath, IsValue, JsonOperand, Operation, Query, RowRange, SelectField, SelectItem,
     SelectRelation,
@@ -50,12 +49,12 @@ pub(crate) fn build(input: &ReadInput<'_>) -> Result<ReadNode, RestError> {
     root.for_each(&mut name_results);
     relate_orders(&mut root)?;
     root.for_each(&mut find_null_embeds);
-    select_embeds(&mut root);
+    embeds::select(&mut root);
     if !input.aggregates && aggregates::any(&root) {
         return Err(RestError::AggregatesNotAllowed);
     }
     aggregates::hoist(&mut root);
-    order_spreads(&mut root)?;
+    embeds::order_spreads(&mut root)?;
     if let Some(max) = input.rows_max.filter(|_| !input.is_write) {
         root.for_each(&mut |node| {
             node.range.limit = Some(node.range.limit.map_or(max, |limit| limit.min(max)));
@@ -198,7 +197,10 @@ fn join_conditions(
 }
 
 /// The node that a path of embed names leads to.
-fn node_at<'n>(mut node: &'n mut ReadNode, path: &EmbedPath) -> Result<&'n mut ReadNode, RestError> {
+fn node_at<'n>(
+    mut node: &'n mut ReadNode,
+    path: &EmbedPath,
+) -> Result<&'n mut ReadNode, RestError> {
     for step in path {
         node = node
             .children
@@ -264,12 +266,7 @@ fn place_ranges(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestEr
 /// Replaces `*` by the columns where the single columns matter: next to
 /// aggregates (they are grouped by), in to-many spreads (each becomes an
 /// array) and where a data representation shows a column differently.
-fn expand_stars(
-    catalog: &Catalog,
-    node: &mut ReadNode,
-    table: &QualifiedName,
-    in_aggregate: bool,
-) {
+fn expand_stars(catalog: &Catalog, node: &mut ReadNode, table: &QualifiedName, in_aggregate: bool) {
     let single = in_aggregate
         || node.select.iter().any(|s| s.aggregate.is_some())
         || matches!(node.spread, Some(Spread::ToMany { .. }));
@@ -280,10 +277,11 @@ fn expand_stars(
         for mut item in items {
             let counts = item.aggregate == Some(crate::call::ast::Aggregate::Count);
             if item.field.is_star() && item.aggregate.is_none() {
-                node.select.extend(resolver.columns().map(|column| PlanSelect {
-                    field: resolver.output_column(column),
-                    ..item.clone()
-                }));
+                node.select
+                    .extend(resolver.columns().map(|column| PlanSelect {
+                        field: resolver.output_column(column),
+                        ..item.clone()
+                    }));
             } else {
                 item.field.whole_row = item.field.is_star() && is_spread && counts;
                 node.select.push(item);
@@ -338,7 +336,10 @@ fn relate_orders(node: &mut ReadNode) -> Result<(), RestError> {
             .find(|child| child.result_name() == relation)
             .ok_or_else(|| RestError::NotEmbedded(relation.clone()))?;
         if !child.is_to_one() {
-            let origin = node.from_alias.as_deref().filter(|_| node.from.schema.is_empty());
+            let origin = node
+                .from_alias
+                .as_deref()
+                .filter(|_| node.from.schema.is_empty());
             return Err(RestError::RelatedOrderNotToOne {
                 origin: origin.unwrap_or(&node.from.name).to_owned(),
                 target: child.result_name().to_owned(),
@@ -382,100 +383,6 @@ fn null_embed(logic: &mut PlanLogic, embeds: &[(String, String)]) {
         }
         PlanLogic::Filter { .. } | PlanLogic::NullEmbed { .. } => {}
     }
-}
-
-/// What each node selects from its embeds, bottom up.
-fn select_embeds(node: &mut ReadNode) {
-    for child in &mut node.children {
-        select_embeds(child);
-    }
-    node.embeds = node.children.iter().map(embed_select).collect();
-}
-
-fn embed_select(child: &ReadNode) -> EmbedSelect {
-    if child.spread.is_some() {
-        return EmbedSelect::Spread {
-            alias: child.embed_alias.clone(),
-            columns: spread_columns(child),
-        };
-    }
-    EmbedSelect::Json {
-        name: child.result_name().to_owned(),
-        alias: child.embed_alias.clone(),
-        to_one: child.is_to_one(),
-        hidden: selects_nothing(child),
-    }
-}
-
-fn selects_nothing(node: &ReadNode) -> bool {
-    node.select.is_empty() && node.children.iter().all(selects_nothing)
-}
-
-fn spread_columns(node: &ReadNode) -> Vec<SpreadColumn> {
-    let plain = |name: &str| SpreadColumn {
-        name: name.to_owned(),
-        aggregate: None,
-        aggregate_cast: None,
-        alias: None,
-    };
-    let own = node
-        .select
-        .iter()
-        .map(|item| plain(item.alias.as_deref().unwrap_or(&item.field.name)));
-    let mut columns: Vec<SpreadColumn> = own.collect();
-    for embed in &node.embeds {
-        match embed {
-            EmbedSelect::Json { name, .. } => columns.push(plain(name)),
-            EmbedSelect::Spread { columns: inner, .. } => columns.extend(inner.iter().cloned()),
-        }
-    }
-    columns
-}
-
-/// A to-many spread is sorted where its columns become arrays; what it is
-/// sorted by must then be selected, under a name that cannot collide.
-fn order_spreads(node: &mut ReadNode) -> Result<(), RestError> {
-    if matches!(node.spread, Some(Spread::ToMany { .. })) {
-        let spread_aggregates = node.embeds.iter().any(|embed| match embed {
-            EmbedSelect::Spread { columns, .. } => columns.iter().any(|c| c.aggregate.is_some()),
-            EmbedSelect::Json { .. } => false,
-        });
-        if spread_aggregates || node.select.iter().any(|item| item.aggregate.is_some()) {
-            return Err(RestError::NotImplemented(
-                "Aggregates are not implemented for one-to-many or many-to-many spreads.".to_owned(),
-            ));
-        }
-        let terms = std::mem::take(&mut node.order);
-        let (extra, order) = terms
-            .into_iter()
-            .enumerate()
-            .map(|(index, term)| sort_column(&node.embed_alias, index + 1, term))
-            .unzip();
-        node.spread = Some(Spread::ToMany { extra, order });
-    }
-    node.children.iter_mut().try_for_each(order_spreads)
-}
-
-fn sort_column(
-    embed_alias: &str,
-    number: usize,
-    term: PlanOrder,
-) -> ((Option<String>, PlanSelect), PlanOrder) {
-    let name = format!("{embed_alias}_{}_{number}", term.field.name);
-    let select = PlanSelect {
-        field: term.field,
-        aggregate: None,
-        aggregate_cast: None,
-        cast: None,
-        alias: Some(name.clone()),
-    };
-    let order = PlanOrder {
-        relation: None,
-        field: super::tree::PlanField::unknown(&name, Vec::new()),
-        direction: term.direction,
-        nulls: term.nulls,
-    };
-    ((term.relation, select), order)
 }
 
 /// The columns that a write must return, or a function must be asked for, so

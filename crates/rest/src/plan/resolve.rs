@@ -1,16 +1,16 @@
-//! From a name to a column: which type it has, whether a data representation
-//! applies, and what must be done before a JSON path or a full-text search.
+//! From a name to a column: whether a data representation applies, and what
+//! must be done before a JSON path or a full-text search.
 
 use pg::catalog::{Catalog, Column, QualifiedName, Table};
 
-use super::tree::{PlanField, PlanLogic, PlanOrder};
+use super::tree::{BodyColumn, PlanField, PlanLogic, PlanOrder, ToTsVector};
 use crate::call::ast::{Field, Filter, LogicTree, OpExpr, Operation, OrderTerm};
 
 /// The catalog and the table whose columns are meant.
 #[derive(Clone, Copy)]
 pub(crate) struct Resolver<'a> {
-    pub(crate) catalog: &'a Catalog,
-    pub(crate) table: Option<&'a Table>,
+    catalog: &'a Catalog,
+    table: Option<&'a Table>,
 }
 
 /// What a reply's values are turned into. Other outputs would need other
@@ -26,35 +26,64 @@ impl<'a> Resolver<'a> {
     }
 
     pub(crate) fn columns(&self) -> impl Iterator<Item = &'a Column> {
-        self.table.into_iter().flat_map(|table| table.columns.values())
+        self.table
+            .into_iter()
+            .flat_map(|table| table.columns.values())
+    }
+
+    fn column(&self, name: &str) -> Option<&'a Column> {
+        self.table?.columns.get(name)
     }
 
     /// A field of `select=`.
     pub(crate) fn output(&self, field: &Field) -> PlanField {
-        self.with_output(self.resolve(field, None))
+        let column = self.column(&field.name);
+        self.with_output(resolve(field, column), column)
     }
 
     /// A column that `*` stands for.
     pub(crate) fn output_column(&self, column: &Column) -> PlanField {
-        self.with_output(from_column(column))
+        let mut field = PlanField::unknown(&column.name, Vec::new());
+        field.json = Some(column.json);
+        self.with_output(field, Some(column))
+    }
+
+    fn with_output(&self, mut field: PlanField, column: Option<&Column>) -> PlanField {
+        let source = column.map_or("", |column| &column.nominal_type);
+        field.transform = self.representation(source, OUTPUT_TYPE);
+        field
     }
 
     /// The left side of a filter.
-    pub(crate) fn input(&self, field: &Field, expr: &OpExpr) -> PlanField {
-        let to_tsvector = match &expr.operation {
-            Operation::Fts(_, language, _) => Some(language.clone()),
-            _ => None,
-        };
-        let field = self.resolve(field, to_tsvector);
-        let target = field.data_type.clone();
-        self.with_transform("text", &target, field)
+    fn input(&self, field: &Field, expr: &OpExpr) -> PlanField {
+        let column = self.column(&field.name);
+        let mut resolved = resolve(field, column);
+        let is_tsvector = column.is_some_and(|column| column.data_type == "tsvector");
+        if let Operation::Fts(_, configuration, _) = &expr.operation
+            && !is_tsvector
+        {
+            let configuration = configuration.clone();
+            resolved.to_tsvector = Some(ToTsVector { configuration });
+        }
+        let target = column.map_or("", |column| &column.nominal_type);
+        resolved.transform = self.representation("text", target);
+        resolved
     }
 
     /// A key of a JSON body; `None` when the table has no such column.
-    pub(crate) fn body(&self, name: &str) -> Option<PlanField> {
-        let field = from_column(self.table?.columns.get(name)?);
-        let target = field.data_type.clone();
-        Some(self.with_transform("json", &target, field))
+    pub(crate) fn body(&self, name: &str) -> Option<BodyColumn> {
+        let column = self.column(name)?;
+        let transform = self.representation(OUTPUT_TYPE, &column.nominal_type);
+        Some(BodyColumn {
+            name: column.name.clone(),
+            data_type: if transform.is_some() {
+                OUTPUT_TYPE.to_owned()
+            } else {
+                column.nominal_type.clone()
+            },
+            transform,
+            default: column.default.clone(),
+        })
     }
 
     pub(crate) fn order(&self, term: &OrderTerm) -> PlanOrder {
@@ -63,7 +92,7 @@ impl<'a> Resolver<'a> {
             field: if term.relation.is_some() {
                 PlanField::unknown(&term.field.name, term.field.path.clone())
             } else {
-                self.resolve(&term.field, None)
+                resolve(&term.field, self.column(&term.field.name))
             },
             direction: term.direction,
             nulls: term.nulls,
@@ -72,7 +101,7 @@ impl<'a> Resolver<'a> {
 
     pub(crate) fn filter(&self, filter: &Filter) -> PlanLogic {
         PlanLogic::Filter {
-            field: self.input(&filter.field, &filter.expr),
+            field: Box::new(self.input(&filter.field, &filter.expr)),
             expr: filter.expr.clone(),
         }
     }
@@ -92,60 +121,30 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn resolve(&self, field: &Field, to_tsvector: Option<Option<String>>) -> PlanField {
-        let column = self.table.and_then(|table| table.columns.get(&field.name));
-        let mut resolved = column.map_or_else(
-            || PlanField::unknown(&field.name, Vec::new()),
-            from_column,
-        );
-        resolved.path.clone_from(&field.path);
-        let is_json = matches!(resolved.data_type.as_str(), "json" | "jsonb");
-        // An index on `data->'a'` would not serve `to_jsonb(data)->'a'`.
-        resolved.to_jsonb = !is_json && !field.path.is_empty();
-        if resolved.base_type != "tsvector" {
-            resolved.to_tsvector = to_tsvector;
-        }
-        resolved
-    }
-
-    fn with_output(&self, field: PlanField) -> PlanField {
-        let source = field.data_type.clone();
-        self.with_transform(&source, OUTPUT_TYPE, field)
-    }
-
-    fn with_transform(&self, source: &str, target: &str, mut field: PlanField) -> PlanField {
+    fn representation(&self, source: &str, target: &str) -> Option<QualifiedName> {
         if self.catalog.representations.is_empty() {
-            return field;
+            return None;
         }
         let key = (source.to_owned(), target.to_owned());
-        if let Some(representation) = self.catalog.representations.get(&key) {
-            source.clone_into(&mut field.data_type);
-            field.transform = Some(representation.function.clone());
-        }
-        field
+        let found = self.catalog.representations.get(&key)?;
+        Some(found.function.clone())
     }
 
     /// Whether `*` hides a column whose value is shown in another form.
     pub(crate) fn has_representations(&self) -> bool {
         !self.catalog.representations.is_empty()
             && self.columns().any(|column| {
-                let key = (column.nominal_type.clone(), OUTPUT_TYPE.to_owned());
-                self.catalog.representations.contains_key(&key)
+                self.representation(&column.nominal_type, OUTPUT_TYPE)
+                    .is_some()
             })
     }
 }
 
-fn from_column(column: &Column) -> PlanField {
-    PlanField {
-        name: column.name.clone(),
-        path: Vec::new(),
-        to_jsonb: false,
-        to_tsvector: None,
-        data_type: column.nominal_type.clone(),
-        base_type: column.data_type.clone(),
-        transform: None,
-        default: column.default.clone(),
-        whole_row: false,
-        json: Some(column.json),
-    }
+fn resolve(field: &Field, column: Option<&Column>) -> PlanField {
+    let mut resolved = PlanField::unknown(&field.name, field.path.clone());
+    resolved.json = column.map(|column| column.json);
+    let is_json = column.is_some_and(|c| matches!(c.nominal_type.as_str(), "json" | "jsonb"));
+    // An index on `data->'a'` would not serve `to_jsonb(data)->'a'`.
+    resolved.to_jsonb = !is_json && !field.path.is_empty();
+    resolved
 }

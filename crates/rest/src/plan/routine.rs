@@ -60,26 +60,34 @@ pub(crate) fn row_type(routine: &Routine) -> QualifiedName {
 }
 
 pub(crate) fn returns_scalar(routine: &Routine) -> bool {
-    matches!(routine.returns.kind, ReturnKind::Scalar { .. } | ReturnKind::Void)
+    matches!(
+        routine.returns.kind,
+        ReturnKind::Scalar { .. } | ReturnKind::Void
+    )
 }
 
 /// Finds the function and binds its arguments.
-pub(crate) fn find(
-    catalog: &Catalog,
+pub(crate) fn find<'c>(
+    catalog: &'c Catalog,
     call: &Call,
     name: &QualifiedName,
     invocation: Invocation,
-) -> Result<(Routine, CallPlan), RestError> {
+) -> Result<(&'c Routine, CallPlan), RestError> {
     let keys: BTreeSet<&str> = match invocation {
-        Invocation::Read => call.query.params.iter().map(|(key, _)| key.as_str()).collect(),
+        Invocation::Read => call
+            .query
+            .params
+            .iter()
+            .map(|(key, _)| key.as_str())
+            .collect(),
         Invocation::Post => call.columns.iter().map(String::as_str).collect(),
     };
     let overloads = catalog.routines(name);
-    let named: Vec<&Routine> = overloads
+    let named: Vec<&'c Routine> = overloads
         .iter()
         .filter(|routine| takes(routine, &keys, call, invocation))
         .collect();
-    let unnamed = || -> Vec<&Routine> {
+    let unnamed = || -> Vec<&'c Routine> {
         overloads
             .iter()
             .filter(|routine| takes_body(routine, call, invocation))
@@ -87,7 +95,7 @@ pub(crate) fn find(
     };
     let candidates = if named.is_empty() { unnamed() } else { named };
     let routine = match candidates.as_slice() {
-        [one] => (*one).clone(),
+        [one] => *one,
         [] => {
             let arguments: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
             return Err(refuse::routine_not_found(
@@ -96,7 +104,7 @@ pub(crate) fn find(
         }
         many => return Err(refuse::ambiguous_routine(many)),
     };
-    let arguments = bind(&routine, call, &keys, invocation);
+    let arguments = bind(routine, call, &keys, invocation);
     let plan = CallPlan {
         arguments,
         columns: Vec::new(),

@@ -14,17 +14,10 @@ pub(crate) struct PlanField {
     pub(crate) path: Vec<JsonOperation>,
     /// The path starts on something that is not json yet: `to_jsonb(x)->…`.
     pub(crate) to_jsonb: bool,
-    /// A full-text filter on something that is not a tsvector yet, with the
-    /// configuration's name.
-    pub(crate) to_tsvector: Option<Option<String>>,
-    /// The type that the value has before `transform`; empty when unknown.
-    pub(crate) data_type: String,
-    /// The type without its domain.
-    pub(crate) base_type: String,
+    /// A full-text filter on something that is not a tsvector yet.
+    pub(crate) to_tsvector: Option<ToTsVector>,
     /// A data representation's cast function.
     pub(crate) transform: Option<QualifiedName>,
-    /// The column's default, for `Prefer: missing=default`.
-    pub(crate) default: Option<String>,
     /// `count()` of a spread: the whole row of the embed.
     pub(crate) whole_row: bool,
     /// How the column's value becomes JSON; `None` when the catalog does not
@@ -40,10 +33,7 @@ impl PlanField {
             path,
             to_jsonb: false,
             to_tsvector: None,
-            data_type: String::new(),
-            base_type: String::new(),
             transform: None,
-            default: None,
             whole_row: false,
             json: None,
         }
@@ -52,6 +42,24 @@ impl PlanField {
     pub(crate) fn is_star(&self) -> bool {
         self.name == "*" && self.path.is_empty()
     }
+}
+
+/// `to_tsvector(configuration, column)`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToTsVector {
+    pub(crate) configuration: Option<String>,
+}
+
+/// A key of a JSON body: the column (or argument) that it sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BodyColumn {
+    pub(crate) name: String,
+    /// The type that the value has before `transform`.
+    pub(crate) data_type: String,
+    /// A data representation's cast function.
+    pub(crate) transform: Option<QualifiedName>,
+    /// The column's default, for `Prefer: missing=default`.
+    pub(crate) default: Option<String>,
 }
 
 /// A selected column.
@@ -64,6 +72,16 @@ pub(crate) struct PlanSelect {
     pub(crate) alias: Option<String>,
 }
 
+impl PlanSelect {
+    /// `*` and nothing done to it: it stands for the table's columns.
+    pub(crate) fn is_all(&self) -> bool {
+        self.field.is_star()
+            && self.aggregate.is_none()
+            && self.cast.is_none()
+            && self.alias.is_none()
+    }
+}
+
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlanLogic {
@@ -73,11 +91,14 @@ pub(crate) enum PlanLogic {
         branches: Vec<PlanLogic>,
     },
     Filter {
-        field: PlanField,
+        field: Box<PlanField>,
         expr: OpExpr,
     },
     /// `embed=is.null` / `embed=not.is.null`: whether the embed has rows.
-    NullEmbed { negated: bool, embed: String },
+    NullEmbed {
+        negated: bool,
+        embed: String,
+    },
 }
 
 /// A term of ORDER BY.
@@ -203,8 +224,7 @@ impl ReadNode {
 
     /// Nothing but `*`, the case in which custom media types apply.
     pub(crate) fn has_default_select(&self) -> bool {
-        self.children.is_empty()
-            && matches!(self.select.as_slice(), [one] if one.field.name == "*")
+        self.children.is_empty() && matches!(self.select.as_slice(), [one] if one.field.name == "*")
     }
 
     pub(crate) fn is_to_one(&self) -> bool {

@@ -6,13 +6,13 @@ use pg::SqlBuf;
 use super::expr;
 use crate::call::payload::Shape;
 use crate::plan::mutate::Body;
-use crate::plan::tree::PlanField;
+use crate::plan::tree::BodyColumn;
 
 /// The name of the body's rows in the statement.
 pub(super) const BODY: &str = "pgrst_body";
 
 /// `FROM (…) pgrst_body`: a row for every object of the body.
-pub(super) fn from_body(out: &mut SqlBuf, body: &Body, columns: &[PlanField]) {
+pub(super) fn from_body(out: &mut SqlBuf, body: &Body, columns: &[BodyColumn]) {
     if columns.is_empty() {
         return rows_without_columns(out, body);
     }
@@ -43,7 +43,7 @@ pub(super) fn from_body(out: &mut SqlBuf, body: &Body, columns: &[PlanField]) {
     }
 }
 
-fn recordset(out: &mut SqlBuf, body: &Body, columns: &[PlanField]) {
+fn recordset(out: &mut SqlBuf, body: &Body, columns: &[BodyColumn]) {
     let text = body.text.as_str().to_owned();
     match (body.defaults, body.shape) {
         (false, Shape::Object) => {
@@ -58,17 +58,17 @@ fn recordset(out: &mut SqlBuf, body: &Body, columns: &[PlanField]) {
             out.lit(" || ").param(text).lit(")");
         }
         (true, Shape::Array) => {
-            out.lit("jsonb_to_recordset((SELECT jsonb_agg(");
+            out.lit("(SELECT jsonb_agg(");
             defaults(out, columns);
-            out.lit(" || elem) FROM jsonb_array_elements(")
+            out.lit(" || elem) AS value FROM jsonb_array_elements(")
                 .param(text)
-                .lit(") elem))");
+                .lit(") elem) pgrst_defaults, LATERAL jsonb_to_recordset(pgrst_defaults.value)");
         }
     }
 }
 
 /// `jsonb_build_object('column', default, …)`
-fn defaults(out: &mut SqlBuf, columns: &[PlanField]) {
+fn defaults(out: &mut SqlBuf, columns: &[BodyColumn]) {
     out.lit("jsonb_build_object(");
     let mut separator = "";
     for column in columns {

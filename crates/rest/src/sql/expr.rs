@@ -1,6 +1,6 @@
 //! Expressions: fields, filters, logic trees, orders.
 
-use pg::catalog::{JsonShape, QualifiedName};
+use pg::catalog::{Column, JsonShape, QualifiedName};
 use pg::{SqlBuf, TypeName};
 
 use crate::call::ast::{
@@ -12,9 +12,30 @@ use crate::plan::tree::{PlanField, PlanLogic, PlanOrder, PlanSelect};
 
 /// Types whose text is turned into JSON without Postgres, as casts name them.
 const DIRECT_CASTS: [&str; 24] = [
-    "text", "varchar", "char", "int", "integer", "int2", "int4", "int8", "bigint", "smallint",
-    "numeric", "decimal", "real", "float4", "float8", "bool", "boolean", "date", "timestamp",
-    "timestamptz", "uuid", "json", "jsonb", "citext",
+    "text",
+    "varchar",
+    "char",
+    "int",
+    "integer",
+    "int2",
+    "int4",
+    "int8",
+    "bigint",
+    "smallint",
+    "numeric",
+    "decimal",
+    "real",
+    "float4",
+    "float8",
+    "bool",
+    "boolean",
+    "date",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "json",
+    "jsonb",
+    "citext",
 ];
 
 pub(super) fn qualified(out: &mut SqlBuf, name: &QualifiedName) {
@@ -32,10 +53,10 @@ pub(super) fn column(out: &mut SqlBuf, table: &QualifiedName, name: &str) {
 
 /// The column with its path, as the database sees it.
 pub(super) fn field(out: &mut SqlBuf, table: &QualifiedName, field: &PlanField) {
-    if let Some(language) = &field.to_tsvector {
+    if let Some(to_tsvector) = &field.to_tsvector {
         out.lit("to_tsvector(");
-        if let Some(language) = language {
-            out.param(language.clone()).lit(", ");
+        if let Some(configuration) = &to_tsvector.configuration {
+            out.param(configuration.clone()).lit(", ");
         }
     }
     if field.whole_row {
@@ -113,6 +134,18 @@ pub(super) fn select_raw(out: &mut SqlBuf, table: &QualifiedName, item: &PlanSel
     select_value(out, table, item);
     if let Some(alias) = &item.alias {
         out.lit(" AS ").ident(alias);
+    }
+}
+
+/// A column of the table, so that its text on the wire can become JSON.
+pub(super) fn select_column(out: &mut SqlBuf, table: &QualifiedName, of: &Column) {
+    match of.json {
+        JsonShape::Direct => column(out, table, &of.name),
+        JsonShape::ToJson => {
+            out.lit("to_json(");
+            column(out, table, &of.name);
+            out.lit(") AS ").ident(&of.name);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::body::{BODY, from_body};
 use super::expr;
 use crate::call::prefer::Resolution;
 use crate::plan::mutate::{Body, Conflict, MutateKind, MutatePlan};
-use crate::plan::tree::{PlanField, PlanLogic};
+use crate::plan::tree::{BodyColumn, PlanLogic};
 
 /// The write up to RETURNING, which the caller adds.
 pub(super) fn write(out: &mut SqlBuf, plan: &MutatePlan) {
@@ -62,7 +62,11 @@ pub(super) fn nothing(out: &mut SqlBuf, plan: &MutatePlan) {
     if plan.returning.is_empty() {
         out.lit("NULL");
     }
-    columns(out, &QualifiedName::new("", plan.table.name.clone()), &plan.returning);
+    columns(
+        out,
+        &QualifiedName::new("", plan.table.name.clone()),
+        &plan.returning,
+    );
     out.lit(" FROM ");
     expr::qualified(out, &plan.table);
     out.lit(" WHERE false");
@@ -84,11 +88,12 @@ pub(super) fn columns(out: &mut SqlBuf, table: &QualifiedName, names: &[String])
     }
 }
 
-fn insert(out: &mut SqlBuf, columns: &[PlanField], body: &Body) {
+fn insert(out: &mut SqlBuf, columns: &[BodyColumn], body: &Body) {
     if !columns.is_empty() {
         out.lit("(");
         for (index, column) in columns.iter().enumerate() {
-            out.lit(if index > 0 { ", " } else { "" }).ident(&column.name);
+            out.lit(if index > 0 { ", " } else { "" })
+                .ident(&column.name);
         }
         out.lit(")");
     }
@@ -111,7 +116,7 @@ fn insert_conditions(out: &mut SqlBuf, put: &[PlanLogic], counts: bool) {
     }
 }
 
-fn on_conflict(out: &mut SqlBuf, conflict: &Conflict, columns: &[PlanField], counts: bool) {
+fn on_conflict(out: &mut SqlBuf, conflict: &Conflict, columns: &[BodyColumn], counts: bool) {
     if conflict.columns.is_empty() {
         return;
     }
@@ -127,7 +132,9 @@ fn on_conflict(out: &mut SqlBuf, conflict: &Conflict, columns: &[PlanField], cou
     out.lit("DO UPDATE SET ");
     for (index, column) in columns.iter().enumerate() {
         out.lit(if index > 0 { ", " } else { "" });
-        out.ident(&column.name).lit(" = EXCLUDED.").ident(&column.name);
+        out.ident(&column.name)
+            .lit(" = EXCLUDED.")
+            .ident(&column.name);
     }
     if counts {
         out.lit(" WHERE ");

@@ -2,22 +2,24 @@
 //! keeps its own filters, order and limit.
 
 use pg::SqlBuf;
-use pg::catalog::{Cardinality, QualifiedName, Relationship};
+use pg::catalog::{Cardinality, QualifiedName, Relationship, Table};
 
 use super::expr;
 use crate::call::ast::{JoinType, RowRange};
 use crate::plan::aggregates;
-use crate::plan::tree::{
-    EmbedSelect, PlanField, PlanLogic, PlanOrder, PlanSelect, ReadNode, Spread, SpreadColumn,
-};
+use crate::plan::tree::{EmbedSelect, PlanLogic, PlanOrder, ReadNode, Spread, SpreadColumn};
 
 /// How the root's columns are written.
 #[derive(Clone, Copy)]
 pub(super) enum Columns<'a> {
     /// As they are, for what is processed further in SQL.
     Raw,
-    /// So that each value's text is or becomes JSON; a `*` is these columns.
-    Json { star: &'a [PlanField] },
+    /// As they are, but embeds as jsonb and not json, which costs twice as
+    /// much to make: where they are compared or their own text is shown.
+    Jsonb,
+    /// So that each value's text is or becomes JSON; a `*` is this table's
+    /// columns.
+    Json { star: Option<&'a Table> },
 }
 
 /// The SELECT of a node and everything below it.
@@ -32,13 +34,23 @@ pub(super) fn select(out: &mut SqlBuf, node: &ReadNode, columns: Columns<'_>) {
             .iter()
             .find(|child| child.embed_alias == embed.alias());
         if let Some(child) = child {
-            join(out, embed, child);
+            join(out, embed, child, nested(node, columns));
         }
     }
     conditions(out, node, &table);
     group_by(out, node, &table);
     expr::order(out, &table, &node.order);
     limit(out, node.range);
+}
+
+/// How the columns of embeds are written: GROUP BY compares them, and there is
+/// no equality on json.
+fn nested(node: &ReadNode, columns: Columns<'_>) -> Columns<'static> {
+    match columns {
+        Columns::Jsonb => Columns::Jsonb,
+        _ if is_grouped(node) => Columns::Jsonb,
+        Columns::Raw | Columns::Json { .. } => Columns::Raw,
+    }
 }
 
 /// The name by which a node's columns are addressed.
@@ -75,14 +87,14 @@ pub(super) fn select_list(
     let mut list = List { first: true };
     for item in &node.select {
         match columns {
-            Columns::Raw => {
+            Columns::Raw | Columns::Jsonb => {
                 list.next(out);
                 expr::select_raw(out, table, item);
             }
-            Columns::Json { star } if item.field.is_star() && item.aggregate.is_none() => {
-                for field in star {
+            Columns::Json { star: Some(star) } if item.is_all() => {
+                for column in star.columns.values() {
                     list.next(out);
-                    expr::select_json(out, table, &star_item(item, field));
+                    expr::select_column(out, table, column);
                 }
             }
             Columns::Json { .. } => {
@@ -102,9 +114,9 @@ pub(super) fn select_list(
             }
         }
     }
-    let grouped = is_grouped(node);
+    let jsonb = matches!(nested(node, columns), Columns::Jsonb);
     for embed in &node.embeds {
-        embed_columns(out, &mut list, embed, grouped, columns);
+        embed_columns(out, &mut list, embed, jsonb, columns);
     }
     // Nothing is selected (`embed()`), yet rows must exist to be counted.
     if list.first {
@@ -118,19 +130,11 @@ fn column_star(out: &mut SqlBuf, node: &ReadNode, table: &QualifiedName) {
     }
 }
 
-fn star_item(item: &PlanSelect, field: &PlanField) -> PlanSelect {
-    PlanSelect {
-        alias: field.transform.is_some().then(|| field.name.clone()),
-        field: field.clone(),
-        ..item.clone()
-    }
-}
-
 fn embed_columns(
     out: &mut SqlBuf,
     list: &mut List,
     embed: &EmbedSelect,
-    grouped: bool,
+    jsonb: bool,
     columns: Columns<'_>,
 ) {
     match embed {
@@ -145,10 +149,14 @@ fn embed_columns(
             if *to_one {
                 out.lit("row_to_json(").ident(alias).lit(".*)");
             } else {
-                out.lit("COALESCE(").ident(alias).lit(".").ident(alias).lit(", '[]')");
+                out.lit("COALESCE(")
+                    .ident(alias)
+                    .lit(".")
+                    .ident(alias)
+                    .lit(", '[]')");
             }
-            // Only jsonb can be grouped by.
-            out.lit(if grouped { "::jsonb AS " } else { " AS " }).ident(name);
+            out.lit(if jsonb { "::jsonb AS " } else { " AS " })
+                .ident(name);
         }
         EmbedSelect::Spread {
             alias,
@@ -224,7 +232,7 @@ fn from(out: &mut SqlBuf, node: &ReadNode) {
     }
 }
 
-fn join(out: &mut SqlBuf, embed: &EmbedSelect, child: &ReadNode) {
+fn join(out: &mut SqlBuf, embed: &EmbedSelect, child: &ReadNode, columns: Columns<'_>) {
     let alias = embed.alias();
     let inner = child.join == Some(JoinType::Inner);
     out.lit(if inner {
@@ -232,21 +240,28 @@ fn join(out: &mut SqlBuf, embed: &EmbedSelect, child: &ReadNode) {
     } else {
         " LEFT JOIN LATERAL ("
     });
+    let cast = if matches!(columns, Columns::Jsonb) {
+        "::jsonb"
+    } else {
+        ""
+    };
     let as_array = match embed {
         EmbedSelect::Json { to_one: false, .. } => {
-            array_select(out, alias, &[], &[]);
+            array_select(out, alias, cast, &[], &[]);
             true
         }
-        EmbedSelect::Spread { columns, .. } => match &child.spread {
+        EmbedSelect::Spread {
+            columns: spread, ..
+        } => match &child.spread {
             Some(Spread::ToMany { order, .. }) => {
-                array_select(out, alias, columns, order);
+                array_select(out, alias, cast, spread, order);
                 true
             }
             _ => false,
         },
         EmbedSelect::Json { to_one: true, .. } => false,
     };
-    select(out, child, Columns::Raw);
+    select(out, child, columns);
     if as_array {
         out.lit(") AS ").ident(alias);
     }
@@ -260,13 +275,20 @@ fn join(out: &mut SqlBuf, embed: &EmbedSelect, child: &ReadNode) {
 }
 
 /// Many rows become one value, or one array for each spread column.
-fn array_select(out: &mut SqlBuf, alias: &str, columns: &[SpreadColumn], order: &[PlanOrder]) {
-    out.lit("SELECT json_agg(").ident(alias).lit(") AS ").ident(alias);
+fn array_select(
+    out: &mut SqlBuf,
+    alias: &str,
+    cast: &'static str,
+    columns: &[SpreadColumn],
+    order: &[PlanOrder],
+) {
+    out.lit("SELECT json_agg(").ident(alias).lit(")").lit(cast);
+    out.lit(" AS ").ident(alias);
     for column in columns {
         out.lit(", COALESCE(json_agg(");
         expr::column(out, &QualifiedName::new("", alias), &column.name);
         expr::order(out, &QualifiedName::new("", alias), order);
-        out.lit("), '[]') AS ");
+        out.lit("), '[]')").lit(cast).lit(" AS ");
         out.ident(column.alias.as_deref().unwrap_or(&column.name));
     }
     out.lit(" FROM (");
@@ -398,12 +420,12 @@ fn count_logic(out: &mut SqlBuf, node: &ReadNode, table: &QualifiedName, tree: &
 
 /// Whether the root's columns can be written for [`Columns::Json`]: every `*`
 /// must stand for known columns.
-pub(super) fn columns_known(node: &ReadNode, star: &[PlanField]) -> bool {
-    let stars_known = !star.is_empty()
-        || !node
-            .select
-            .iter()
-            .any(|item| item.field.is_star() && item.aggregate.is_none());
+pub(super) fn columns_known(node: &ReadNode, star: Option<&Table>) -> bool {
+    let stars_known = node
+        .select
+        .iter()
+        .filter(|item| item.field.is_star() && item.aggregate.is_none())
+        .all(|item| item.is_all() && star.is_some());
     let spread_star = node.embeds.iter().any(|embed| match embed {
         EmbedSelect::Spread { columns, .. } => columns.iter().any(|c| c.name == "*"),
         EmbedSelect::Json { .. } => false,

@@ -8,7 +8,7 @@ use super::expr;
 use super::mutate::columns;
 use crate::plan::mutate::Body;
 use crate::plan::routine::{Argument, Arguments, CallPlan, returns_scalar};
-use crate::plan::tree::PlanField;
+use crate::plan::tree::BodyColumn;
 
 /// The name of the function's rows in the statement.
 pub(super) const CALL: &str = "pgrst_call";
@@ -36,7 +36,7 @@ pub(super) fn from(out: &mut SqlBuf, routine: &Routine, plan: &CallPlan) {
             body,
             shape,
         } => {
-            let fields: Vec<PlanField> = params.iter().map(json_field).collect();
+            let fields: Vec<BodyColumn> = params.iter().map(argument_column).collect();
             let body = Body {
                 text: body.clone(),
                 shape: *shape,
@@ -65,10 +65,13 @@ pub(super) fn from(out: &mut SqlBuf, routine: &Routine, plan: &CallPlan) {
     out.lit(" AS ").ident(CALL);
 }
 
-fn json_field(param: &RoutineParam) -> PlanField {
-    let mut field = PlanField::unknown(&param.name, Vec::new());
-    param.data_type_max_length.clone_into(&mut field.data_type);
-    field
+fn argument_column(param: &RoutineParam) -> BodyColumn {
+    BodyColumn {
+        name: param.name.clone(),
+        data_type: param.data_type_max_length.clone(),
+        transform: None,
+        default: None,
+    }
 }
 
 fn arguments(out: &mut SqlBuf, arguments: &Arguments) {

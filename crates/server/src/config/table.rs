@@ -469,17 +469,15 @@ pub(super) static POSTGREST_WITHOUT_EFFECT: &[&str] = &[
     "SERVER_UNIX_SOCKET_MODE",
 ];
 
-/// Sections that also go by a longer name.
-const SECTION_NAMES: [(&str, &str); 2] = [("database", "db"), ("gateway", "api")];
-
-/// The setting with this path.
+/// The setting with this path; two sections also go by a longer name.
 #[must_use]
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     let (section, name) = path.split_once('.')?;
-    let section = SECTION_NAMES
-        .iter()
-        .find(|(long, _)| *long == section)
-        .map_or(section, |(_, short)| short);
+    let section = match section {
+        "database" => "db",
+        "gateway" => "api",
+        short => short,
+    };
     KEYS.iter()
         .find(|key| key.path.split_once('.') == Some((section, name)))
 }

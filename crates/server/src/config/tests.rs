@@ -208,3 +208,21 @@ fn the_database_has_the_last_word_about_the_data_api_alone() {
     assert_eq!(config.api.port, 54321);
     assert!(config.db.url.is_none() && matches!(config.auth.jwt, JwtSecret::Project));
 }
+
+#[test]
+fn the_projects_file_is_outranked_by_ours_and_sections_have_long_names() {
+    let mut sources = Sources {
+        project: vec![("api.port", "1".to_owned()), ("db.port", "2".to_owned())],
+        file: Some(file("[api]\nport = 3")),
+        ..Sources::default()
+    };
+    let config = load(Mode::Dev, &sources).unwrap().config;
+    assert_eq!((config.api.port, config.db.port), (3, 2));
+    assert!(config.db.migrate);
+    sources.env = env(&[
+        ("FERROBASE__DATABASE__MIGRATE", "false"),
+        ("FERROBASE__GATEWAY__REQUIRE_APIKEY", "true"),
+    ]);
+    let config = load(Mode::Dev, &sources).unwrap().config;
+    assert!(!config.db.migrate && config.api.require_apikey);
+}

@@ -99,7 +99,7 @@ impl Identity {
                     None if self.require_apikey => return Err(Refusal::NoApiKey),
                     _ => {}
                 }
-                self.by_token(token, &fingerprint(token))
+                self.by_token(token)
             }
         }
     }
@@ -113,8 +113,8 @@ impl Identity {
     }
 
     fn by_key(&self, key: &str) -> Result<Known, Refusal> {
-        let print = fingerprint(key);
         if key.starts_with(OPAQUE_PREFIX) {
+            let print = fingerprint(key);
             return self
                 .opaque
                 .iter()
@@ -132,7 +132,7 @@ impl Identity {
                 })
                 .ok_or(Refusal::InvalidApiKey);
         }
-        match self.by_token(key, &print) {
+        match self.by_token(key) {
             Ok(known) => Ok(known),
             // A server without a secret, or a token past its time, says so.
             Err(refusal @ Refusal::Jwt(JwtError::NoSecret | JwtError::Expired))
@@ -144,11 +144,11 @@ impl Identity {
         }
     }
 
-    fn by_token(&self, token: &str, print: &Fingerprint) -> Result<Known, Refusal> {
-        match self.verifier.caller(token, print) {
-            Ok(caller) => Ok(Known {
+    fn by_token(&self, token: &str) -> Result<Known, Refusal> {
+        match self.verifier.caller(token) {
+            Ok((caller, print)) => Ok(Known {
                 caller,
-                print: Some(*print),
+                print: Some(print),
             }),
             Err(TokenError::Jwt(error)) => Err(Refusal::Jwt(error)),
             Err(TokenError::NoRole) => Err(Refusal::AnonymousDisabled),

@@ -67,7 +67,8 @@ async fn serve(env: &[(&str, &str)]) -> Server {
     let tasks = Tasks::new();
     let listeners = Listeners::bind(&config.api).await.unwrap();
     let address = listeners.addresses()[0];
-    listeners.serve(&gateway, &metrics, &config.api, &tasks);
+    let lanes = crate::lanes::Lanes::start().unwrap();
+    listeners.serve(&gateway, &metrics, &config.api, &lanes, &tasks);
     Server {
         address,
         tasks,

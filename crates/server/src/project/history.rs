@@ -94,7 +94,7 @@ pub(super) fn hex(digest: &[u8]) -> String {
 }
 
 /// Texts as a Postgres array.
-pub(super) fn array(items: &[&str]) -> String {
+pub(crate) fn array(items: &[&str]) -> String {
     let mut out = String::from("{");
     for (i, item) in items.iter().enumerate() {
         out.push_str(if i == 0 { "\"" } else { ",\"" });

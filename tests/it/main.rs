@@ -1,0 +1,11 @@
+//! The built binary, driven as its users drive it: by arguments, signals and
+//! HTTP. One file for each question; `support` starts and stops it.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod cli;
+mod support;
