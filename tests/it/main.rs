@@ -8,4 +8,9 @@
 )]
 
 mod cli;
+mod durability;
+mod garbage;
+mod isolation;
 mod support;
+mod upgrade;
+mod wire;

@@ -386,7 +386,8 @@ pub(crate) fn raw(address: &str, bytes: &[u8]) -> std::io::Result<Answer> {
     Ok(parse(&answer))
 }
 
-fn parse(answer: &[u8]) -> Answer {
+/// Head, body and status of an answer's bytes.
+pub(crate) fn parse(answer: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());

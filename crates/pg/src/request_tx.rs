@@ -28,7 +28,6 @@ pub struct RequestTx {
     isolation: Option<Isolation>,
     read_only: bool,
     rollback: bool,
-    alone: bool,
 }
 
 /// An isolation level other than the default.
@@ -78,7 +77,6 @@ impl RequestTx {
             isolation: None,
             read_only: false,
             rollback: false,
-            alone: false,
         }
     }
 
@@ -95,7 +93,10 @@ impl RequestTx {
         self
     }
 
-    /// Refuses every change of data.
+    /// Refuses every change of data. Only such a transaction may share its
+    /// connection with others in flight: one that writes may wait for a lock,
+    /// and its commit waits for the disk, which several connections do at once
+    /// and one connection after the other.
     pub fn read_only(&mut self) -> &mut Self {
         if !self.read_only {
             self.read_only = true;
@@ -117,18 +118,11 @@ impl RequestTx {
         self
     }
 
-    /// Never shares a connection with other requests in flight: for
-    /// statements whose duration nothing is known about.
-    pub fn alone(&mut self) -> &mut Self {
-        self.alone = true;
-        self
-    }
-
     /// Runs the transaction and returns the rows of each statement. Retried
     /// once when the schema changed under a prepared statement: nothing was
     /// done then.
     pub async fn run(self, pool: &Pool) -> Result<Vec<Rows>, Error> {
-        let timing = (!self.alone).then(|| self.timing());
+        let timing = self.read_only.then(|| self.timing());
         let before = 1 + usize::from(self.explicit());
         let own = self.statements.len();
         let role = Arc::clone(&self.role);

@@ -30,6 +30,7 @@ use prefer::{Preferences, TransactionChoice};
 use query::Unparsed;
 
 use crate::error::RestError;
+use crate::json;
 
 /// What the operator has decided and a request is read with.
 #[derive(Clone, Debug, Default)]
@@ -309,16 +310,34 @@ fn body_of(
 }
 
 /// Names are lower case already; of a repeated header the last value stays.
+/// Written by hand, since every request pays for it.
 fn headers_json(headers: &HeaderMap) -> String {
-    let map: serde_json::Map<String, serde_json::Value> = headers
+    let bytes: usize = headers
         .iter()
-        .filter(|(name, _)| *name != header::COOKIE)
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value.into())
-        })
-        .collect();
-    serde_json::Value::Object(map).to_string()
+        .map(|(name, value)| name.as_str().len() + value.len() + 6)
+        .sum();
+    let mut out = Vec::with_capacity(bytes + 2);
+    out.push(b'{');
+    for name in headers.keys().filter(|name| *name != header::COOKIE) {
+        let Some(value) = headers.get_all(name).iter().next_back() else {
+            continue;
+        };
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        json::string(&mut out, name.as_str().as_bytes());
+        out.push(b':');
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => json::string(&mut out, text.as_bytes()),
+            Err(_) => json::string(
+                &mut out,
+                String::from_utf8_lossy(value.as_bytes()).as_bytes(),
+            ),
+        }
+    }
+    out.push(b'}');
+    // Only UTF-8 was written.
+    String::from_utf8(out).unwrap_or_default()
 }
 
 fn cookies_json(headers: &HeaderMap) -> String {

@@ -180,9 +180,6 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     }
     if is_read_only(plan) {
         tx.read_only();
-    } else if matches!(plan, Plan::Call(_)) {
-        // A function may do anything for any time.
-        tx.alone();
     }
     let rollback = call.prefer.transaction == Some(TransactionEnd::Rollback)
         || (config.rollback_all && call.prefer.transaction != Some(TransactionEnd::Commit));

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use pg::SqlBuf;
 
+use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
 use crate::error::RestError;
@@ -87,6 +88,11 @@ fn parse(text: &str) -> Result<Call, RestError> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines().filter(|line| !line.starts_with('#'));
     let (method, target) = lines.next().unwrap().split_once(' ').unwrap();
+    // Files are to be read; on the wire these must be encoded.
+    let target = target
+        .replace('>', "%3E")
+        .replace('{', "%7B")
+        .replace('}', "%7D");
     let mut request = http::Request::builder().method(method).uri(target);
     for line in lines {
         let (name, value) = line.split_once(": ").unwrap();
@@ -102,7 +108,7 @@ fn parse(text: &str) -> Result<Call, RestError> {
 
 fn describe(call: &Call, plan: &Plan<'_>) -> String {
     let mut out = String::new();
-    let explains = call.prefer.count.is_some_and(|count| count.explains());
+    let explains = call.prefer.count.is_some_and(Count::explains);
     let (query, count_plan) = match plan {
         Plan::Read(plan) => {
             let _ = writeln!(out, "{:?} as {}", plan.handler, plan.media.mime());
@@ -176,8 +182,11 @@ fn statement(out: &mut String, sql: SqlBuf) {
         " ON CONFLICT",
         " SET ",
     ] {
-        lines = lines.replace(clause, &format!("\n {clause}").replace("\n  ", "\n  "));
+        lines = lines.replace(clause, &format!("\n  {}", clause.trim_start()));
     }
+    let lines = lines
+        .replace("DISTINCT\n  FROM", "DISTINCT FROM")
+        .replace("DELETE\n  FROM", "DELETE FROM");
     let _ = writeln!(out, "{lines}");
     for (index, param) in params.iter().enumerate() {
         let _ = writeln!(out, "  ${} = {param:?}", index + 1);

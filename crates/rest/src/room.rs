@@ -138,9 +138,7 @@ impl Settings {
 async fn handle(State(rest): State<Arc<Rest>>, request: Request) -> Response {
     match rest.answer(request).await {
         Ok(response) => response,
-        Err(error) if rest.config.load().config.minimal_errors => {
-            (error.status(), error.headers(), error.brief_body()).into_response()
-        }
+        Err(error) if rest.config.load().config.minimal_errors => error.into_brief_response(),
         Err(error) => error.into_response(),
     }
 }

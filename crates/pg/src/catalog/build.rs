@@ -210,6 +210,12 @@ fn by_source(
     grouped
 }
 
+/// Dates are taken from the wire as JSON wants them, which is how ISO writes
+/// them; the order of day and month in what is read may be the role's own.
+fn is_foreign_date_style(name: &str, value: &str) -> bool {
+    name.eq_ignore_ascii_case("DateStyle") && !value.to_ascii_uppercase().contains("ISO")
+}
+
 type SettingsByRole = HashMap<Arc<str>, Vec<(String, String)>>;
 
 fn role_settings(raw: Vec<RawRoleSetting>) -> (SettingsByRole, HashMap<Arc<str>, String>) {
@@ -217,7 +223,7 @@ fn role_settings(raw: Vec<RawRoleSetting>) -> (SettingsByRole, HashMap<Arc<str>,
     for RawRoleSetting { role, name, value } in raw {
         if name == ISOLATION {
             isolation.insert(role, value);
-        } else {
+        } else if !is_foreign_date_style(&name, &value) {
             settings.entry(role).or_default().push((name, value));
         }
     }

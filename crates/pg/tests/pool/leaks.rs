@@ -35,6 +35,7 @@ struct Who {
 impl Who {
     fn tx(&self) -> RequestTx {
         let mut tx = RequestTx::new(&Arc::from(self.role), &self.claims, &[]);
+        tx.read_only();
         tx.set("request.headers", self.headers.as_str());
         tx.push(SqlBuf::fixed(PROBE));
         tx

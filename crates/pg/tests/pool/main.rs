@@ -27,6 +27,10 @@ async fn run(pool: &Pool, sql: &'static str) -> Result<Rows, Error> {
 
 async fn run_buf(pool: &Pool, sql: SqlBuf) -> Result<Rows, Error> {
     let mut tx = tx("authenticated");
+    // Only what reads may share a connection.
+    if !sql.text().starts_with("INSERT") {
+        tx.read_only();
+    }
     tx.push(sql);
     Ok(tx.run(pool).await?.pop().unwrap())
 }

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
+use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -87,8 +88,29 @@ fn out_of_bounds(total: u64) -> HeaderValue {
     HeaderValue::try_from(format!("*/{total}")).unwrap_or(HeaderValue::from_static("*/*"))
 }
 
+impl RestError {
+    /// The response with a body of [`Self::body`] or [`Self::brief_body`].
+    fn respond(&self, body: String) -> Response {
+        let mut response = (self.status(), self.headers(), body).into_response();
+        // HTTP/1.1 alone still has a text beside the number.
+        if let Self::Raised(raised) = self
+            && let Some(text) = &raised.status_text
+            && let Ok(phrase) = ReasonPhrase::try_from(text.as_bytes().to_vec())
+        {
+            response.extensions_mut().insert(phrase);
+        }
+        response
+    }
+
+    /// The response of a server that tells strangers little.
+    #[must_use]
+    pub fn into_brief_response(self) -> Response {
+        self.respond(self.brief_body())
+    }
+}
+
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
-        (self.status(), self.headers(), self.body()).into_response()
+        self.respond(self.body())
     }
 }
