@@ -22,42 +22,52 @@ CREATE TABLE ferrobase.degradations (
     reason text NOT NULL,
     consequence text NOT NULL,
     statement text,
-    recorded_at timestamptz NOT NULL DEFAULT now()
+    derived boolean NOT NULL DEFAULT false,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE ferrobase.degradations IS 'What this database did not let us set up, and what does not work because of it.';
+COMMENT ON COLUMN ferrobase.degradations.derived IS 'Follows from another line: tried again, but not reported.';
 
 ALTER TABLE ferrobase.schema_migrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ferrobase.degradations ENABLE ROW LEVEL SECURITY;
 
 -- Writes one line for the start-up report; the newest reason wins.
-CREATE FUNCTION ferrobase.degrade(feature text, reason text, consequence text, statement text DEFAULT NULL)
+CREATE FUNCTION ferrobase.degrade(
+    feature text,
+    reason text,
+    consequence text,
+    statement text DEFAULT NULL,
+    derived boolean DEFAULT false
+)
 RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO ferrobase.degradations AS d (feature, reason, consequence, statement)
-    VALUES ($1, $2, $3, $4)
+    INSERT INTO ferrobase.degradations AS d (feature, reason, consequence, statement, derived)
+    VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (feature) DO UPDATE
     SET reason = excluded.reason,
         consequence = excluded.consequence,
         statement = excluded.statement,
-        recorded_at = now();
+        derived = excluded.derived;
 $$;
 
 -- Runs one statement that may be refused. A refusal (missing right, missing
 -- feature, missing prerequisite) becomes a degradation; anything else is a bug
 -- in a migration and is raised. Two databases of one cluster may race to make
--- the same role: losing that race is success.
+-- the same role: losing that race is success. Where roles are missing, what
+-- names them fails too; one line per role says enough.
 CREATE FUNCTION ferrobase.attempt(feature text, consequence text, statement text)
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    EXECUTE statement;
     DELETE FROM ferrobase.degradations AS d WHERE d.feature = attempt.feature;
+    EXECUTE statement;
     RETURN true;
 EXCEPTION
     WHEN duplicate_object OR unique_violation THEN
+        DELETE FROM ferrobase.degradations AS d WHERE d.feature = attempt.feature;
         RETURN true;
     WHEN insufficient_privilege
         OR feature_not_supported
@@ -67,13 +77,15 @@ EXCEPTION
         OR invalid_grant_operation
         OR object_not_in_prerequisite_state
     THEN
-        PERFORM ferrobase.degrade(feature, sqlerrm, consequence, statement);
+        PERFORM ferrobase.degrade(feature, sqlerrm, consequence, statement,
+            sqlstate = '42704' AND EXISTS (SELECT FROM ferrobase.degradations AS d WHERE d.feature LIKE 'missing role %'));
         RETURN false;
 END;
 $$;
 
 -- Tries every refused statement again, so that a right granted later is used
--- at the next start. Returns how many degradations remain.
+-- at the next start; missing roles first, since the rest names them. Returns
+-- how many degradations remain.
 CREATE FUNCTION ferrobase.retry_degraded()
 RETURNS integer
 LANGUAGE plpgsql
@@ -85,7 +97,7 @@ BEGIN
         SELECT d.feature, d.consequence, d.statement
         FROM ferrobase.degradations AS d
         WHERE d.statement IS NOT NULL
-        ORDER BY d.recorded_at, d.feature
+        ORDER BY d.feature NOT LIKE 'missing role %', d.recorded_at
     LOOP
         PERFORM ferrobase.attempt(refused.feature, refused.consequence, refused.statement);
     END LOOP;

@@ -1,7 +1,8 @@
 -- Why: the roles that existing Supabase migrations, policies and grants name.
 -- A role that exists is left as it is (it may be a real Supabase project's, or
 -- the operator's); only missing ones are made, and only settings that nobody
--- has chosen are set.
+-- has chosen are set. A connecting user that may not make roles leaves them
+-- missing; nothing here fails for that.
 -- Lock impact: rows in pg_authid, pg_auth_members and pg_db_role_setting; no
 -- table locks.
 
@@ -9,6 +10,8 @@ CREATE FUNCTION ferrobase.ensure_role(role text, wanted text, consequence text)
 RETURNS void
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    refusal text;
 BEGIN
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
         RETURN;
@@ -21,16 +24,21 @@ EXCEPTION
         -- The attributes were refused. The bare role still lets migrations
         -- that name it in GRANT and policies run. A bystander's attributes
         -- matter to nobody here, so their loss is not reported.
-        IF consequence IS NOT NULL THEN
-            PERFORM ferrobase.degrade('role ' || role, sqlerrm, consequence, format('ALTER ROLE %I %s', role, wanted));
-        END IF;
+        refusal := sqlerrm;
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            IF consequence IS NOT NULL THEN
+                PERFORM ferrobase.degrade('role ' || role, refusal, consequence, format('ALTER ROLE %I %s', role, wanted));
+            END IF;
         EXCEPTION
             WHEN insufficient_privilege THEN
-                RAISE insufficient_privilege USING
-                    MESSAGE = format('role "%s" is missing and "%s" may not create it', role, current_user),
-                    HINT = 'Connect as a role with CREATEROLE, or create the role first.';
+                PERFORM ferrobase.degrade(
+                    'missing role ' || role,
+                    format('%s may not create it: %s', current_user, sqlerrm),
+                    format('statements and requests that name %s fail', role),
+                    format('SELECT ferrobase.ensure_role(%L, %L, %L)', role, wanted, consequence),
+                    consequence IS NULL
+                );
         END;
 END;
 $$;
@@ -85,10 +93,24 @@ BEGIN
 END;
 $$;
 
+-- One that was there before may lack what secret keys count on.
+SELECT ferrobase.attempt('role service_role', 'service_role obeys row level security: secret keys see only what policies allow', $$
+    DO $check$
+    BEGIN
+        IF NOT (SELECT r.rolbypassrls OR r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'service_role') THEN
+            RAISE object_not_in_prerequisite_state USING MESSAGE = 'it lacks BYPASSRLS';
+        END IF;
+    END;
+    $check$
+$$)
+WHERE NOT EXISTS (SELECT FROM ferrobase.degradations AS d WHERE d.feature IN ('role service_role', 'missing role service_role'));
+
 DO $$
 DECLARE
     api constant text := 'anon, authenticated, service_role';
     version constant integer := current_setting('server_version_num');
+    -- From 16 on a member may lack the option to become the role.
+    become constant text := CASE WHEN version >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     member record;
 BEGIN
     FOR member IN
@@ -106,21 +128,22 @@ BEGIN
             ('pg_read_all_data', 'supabase_read_only_user', 'GRANT pg_read_all_data TO supabase_read_only_user', 'supabase_read_only_user cannot read'),
             ('pg_monitor', 'postgres', 'GRANT pg_monitor TO postgres', 'postgres cannot see statistics of others')
         ) AS g (role, member, statement, consequence)
+        LEFT JOIN pg_catalog.pg_roles AS granted ON granted.rolname = g.role
+        LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = g.member
         -- Asking first keeps a shared server's catalogue untouched when a
         -- second database is set up.
-        WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = g.member AND NOT r.rolsuper)
-          AND NOT pg_has_role(g.member, g.role, 'MEMBER')
+        WHERE NOT coalesce(r.rolsuper OR pg_has_role(r.oid, granted.oid, become), false)
     LOOP
         PERFORM ferrobase.attempt(format('grant of %s to %s', member.role, member.member), member.consequence, member.statement);
     END LOOP;
 
     -- Without superuser we become a role only as its member.
     FOR member IN
-        SELECT r.rolname AS role
-        FROM pg_catalog.pg_roles AS r
+        SELECT wanted.role
+        FROM unnest(ARRAY['anon', 'authenticated', 'service_role', 'postgres']) AS wanted (role)
+        LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = wanted.role
         WHERE current_setting('is_superuser') = 'off'
-          AND r.rolname IN ('anon', 'authenticated', 'service_role', 'postgres')
-          AND NOT pg_has_role(current_user, r.oid, 'USAGE')
+          AND NOT coalesce(pg_has_role(current_user, r.oid, become), false)
     LOOP
         PERFORM ferrobase.attempt(
             format('membership in %s', member.role),

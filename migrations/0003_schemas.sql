@@ -21,6 +21,18 @@ BEGIN
 END;
 $$;
 
+-- GRANT without the grant option is a mere warning; this makes it a refusal.
+CREATE FUNCTION ferrobase.confirm(granted boolean)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF NOT granted THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s may not grant it', current_user);
+    END IF;
+END;
+$$;
+
 DO $$
 DECLARE
     consequence constant text := 'objects in this schema may be out of reach of the API roles';
@@ -67,7 +79,10 @@ BEGIN
     LOOP
         PERFORM ferrobase.attempt(
             'usage of schema ' || item.schema, consequence,
-            format('GRANT USAGE ON SCHEMA %I TO %s', item.schema, item.grantees)
+            format('GRANT USAGE ON SCHEMA %I TO %s; '
+                   'SELECT ferrobase.confirm(bool_and(has_schema_privilege(grantee, %L, ''USAGE''))) '
+                   'FROM unnest(string_to_array(%L, '', '')) AS grantee',
+                   item.schema, item.grantees, item.schema, item.grantees)
         );
     END LOOP;
 
@@ -86,7 +101,8 @@ BEGIN
         PERFORM ferrobase.attempt(
             format('creation in schema %s by %s', item.schema, item.grantee),
             format('%s cannot create objects in schema %s', item.grantee, item.schema),
-            format('GRANT ALL ON SCHEMA %I TO %I', item.schema, item.grantee)
+            format('GRANT ALL ON SCHEMA %I TO %I; SELECT ferrobase.confirm(has_schema_privilege(%L, %L, ''CREATE''))',
+                   item.schema, item.grantee, item.grantee, item.schema)
         );
     END LOOP;
 END;
@@ -160,7 +176,11 @@ BEGIN
         ) AS w (name, consequence)
         LEFT JOIN pg_catalog.pg_available_extensions AS a ON a.name = w.name
         WHERE w.name <> 'pg_stat_statements'
-           OR current_setting('shared_preload_libraries') ~ '\mpg_stat_statements\M'
+           -- The view leaves out what we may not see; current_setting() fails.
+           OR EXISTS (
+               SELECT FROM pg_catalog.pg_settings AS s
+               WHERE s.name = 'shared_preload_libraries' AND s.setting ~ '\mpg_stat_statements\M'
+           )
     LOOP
         IF extension.installed THEN
             CONTINUE;
@@ -207,9 +227,8 @@ $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ferrobase FROM PUBLIC;
 -- pg_dump and the official CLI look at every schema as `postgres`.
-SELECT ferrobase.attempt('ferrobase for postgres', 'postgres cannot see or dump schema ferrobase', grants.statement)
-FROM (VALUES
-    ('GRANT USAGE ON SCHEMA ferrobase TO postgres'),
-    ('GRANT SELECT ON ferrobase.schema_migrations, ferrobase.degradations TO postgres'),
-    ('GRANT EXECUTE ON FUNCTION ferrobase.install_extension(text, text) TO postgres')
-) AS grants (statement);
+SELECT ferrobase.attempt('ledger for postgres', 'postgres cannot see or dump schema ferrobase', $$
+    GRANT USAGE ON SCHEMA ferrobase TO postgres;
+    GRANT SELECT ON ferrobase.schema_migrations, ferrobase.degradations TO postgres;
+    GRANT EXECUTE ON FUNCTION ferrobase.install_extension(text, text) TO postgres
+$$);

@@ -177,5 +177,5 @@ END;
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ferrobase FROM PUBLIC;
-SELECT ferrobase.attempt('ferrobase for postgres', 'postgres cannot install extensions that need a superuser',
+SELECT ferrobase.attempt('extensions for postgres', 'postgres cannot install extensions that need a superuser',
     'GRANT EXECUTE ON FUNCTION ferrobase.install_extension(text, text) TO postgres');

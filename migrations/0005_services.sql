@@ -60,7 +60,8 @@ BEGIN
         SELECT reverse(split_part(reverse(storage.filename($1)), '.', 1))
     $body$;
 
-    GRANT ALL ON storage.buckets, storage.objects TO postgres, anon, authenticated, service_role;
+    PERFORM ferrobase.attempt('storage tables for the API roles', 'the API roles cannot use storage',
+        'GRANT ALL ON storage.buckets, storage.objects TO postgres, anon, authenticated, service_role');
     PERFORM ferrobase.hand_over('storage', 'supabase_storage_admin');
     IF current_setting('is_superuser') = 'on' THEN
         ALTER TYPE storage.buckettype OWNER TO supabase_storage_admin;
@@ -93,8 +94,10 @@ BEGIN
         SELECT nullif(current_setting('realtime.topic', true), '')
     $body$;
 
-    GRANT SELECT, INSERT, UPDATE ON realtime.messages TO anon, authenticated, service_role;
-    GRANT ALL ON realtime.messages TO postgres, dashboard_user;
+    PERFORM ferrobase.attempt('realtime.messages for the API roles', 'private channels are closed to the API roles', $grants$
+        GRANT SELECT, INSERT, UPDATE ON realtime.messages TO anon, authenticated, service_role;
+        GRANT ALL ON realtime.messages TO postgres, dashboard_user
+    $grants$);
     PERFORM ferrobase.hand_over('realtime', 'supabase_realtime_admin');
 END;
 $$;
@@ -118,8 +121,10 @@ BEGIN
             jsonb_build_object('message', 'pg_graphql extension is not enabled.')
         ))
     $body$;
-    GRANT EXECUTE ON FUNCTION graphql_public.graphql(text, text, jsonb, jsonb)
-        TO postgres, anon, authenticated, service_role;
+    PERFORM ferrobase.attempt('graphql for the API roles', 'the API roles cannot call graphql_public.graphql()', $grants$
+        GRANT EXECUTE ON FUNCTION graphql_public.graphql(text, text, jsonb, jsonb)
+            TO postgres, anon, authenticated, service_role
+    $grants$);
 END;
 $$;
 

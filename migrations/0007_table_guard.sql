@@ -340,9 +340,8 @@ END;
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ferrobase FROM PUBLIC;
-SELECT ferrobase.attempt('ferrobase for postgres', 'postgres cannot see or dump schema ferrobase', grants.statement)
-FROM (VALUES
-    ('GRANT SELECT ON ALL TABLES IN SCHEMA ferrobase TO postgres'),
-    ('GRANT EXECUTE ON FUNCTION ferrobase.install_extension(text, text) TO postgres'),
-    ('GRANT EXECUTE ON FUNCTION ferrobase.close_unprotected_tables(text[]), ferrobase.exposure_report() TO postgres')
-) AS grants (statement);
+SELECT ferrobase.attempt('table guard for postgres', 'postgres cannot ask which tables are closed, or dump schema ferrobase', $$
+    GRANT SELECT ON ALL TABLES IN SCHEMA ferrobase TO postgres;
+    GRANT EXECUTE ON FUNCTION ferrobase.install_extension(text, text) TO postgres;
+    GRANT EXECUTE ON FUNCTION ferrobase.close_unprotected_tables(text[]), ferrobase.exposure_report() TO postgres
+$$);

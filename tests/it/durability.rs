@@ -3,7 +3,7 @@
 //! with SIGKILL, fifty times; each next start must need no help, and in the
 //! end every acknowledged row must be there and no process left.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Ferrobase, command, project};
+use crate::support::{Ferrobase, command, postmaster_file, project};
 use crate::wire::{Dice, Line};
 
 const KILLS: usize = 50;
@@ -220,18 +220,8 @@ fn kill(pid: Pid) {
 
 /// The running PostgreSQL, by the file that it keeps in its data folder.
 fn postmaster(folder: &Path) -> Option<Pid> {
-    let file = find(&folder.join(".ferrobase"), "postmaster.pid", 3)?;
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = std::fs::read_to_string(postmaster_file(folder)?).ok()?;
     Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
-}
-
-fn find(folder: &Path, name: &str, depth: usize) -> Option<PathBuf> {
-    let entries: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().collect();
-    let here = entries.iter().find(|entry| entry.file_name() == name);
-    here.map(std::fs::DirEntry::path).or_else(|| {
-        let below = |entry: &std::fs::DirEntry| find(&entry.path(), name, depth.checked_sub(1)?);
-        entries.iter().find_map(below)
-    })
 }
 
 /// Processes that work in the folder: PostgreSQL's, which stand in their data

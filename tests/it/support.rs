@@ -67,6 +67,20 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// What PostgreSQL wrote about itself, while it runs in this project.
+pub(crate) fn postmaster_file(folder: &Path) -> Option<PathBuf> {
+    find(&folder.join(".ferrobase"), "postmaster.pid", 3)
+}
+
+fn find(folder: &Path, name: &str, depth: usize) -> Option<PathBuf> {
+    let entries: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().collect();
+    let here = entries.iter().find(|entry| entry.file_name() == name);
+    here.map(std::fs::DirEntry::path).or_else(|| {
+        let below = |entry: &std::fs::DirEntry| find(&entry.path(), name, depth.checked_sub(1)?);
+        entries.iter().find_map(below)
+    })
+}
+
 /// The binary with these arguments, in a folder, away from any terminal and
 /// from the settings of whoever runs the tests.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::support::{ANSWER_WAIT, Answer, parse};
@@ -70,6 +70,11 @@ impl Line {
     /// Bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Nothing more will be sent.
+    pub(crate) fn done(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next answer; one to HEAD has no body, whatever its length says.

@@ -145,7 +145,11 @@ async fn read(session: &mut Session, options: &LoadOptions) -> Result<Raw, Error
         computed: document!(session, "computed_relationships",),
         representations: document!(session, "representations",),
         media_handlers: document!(session, "media_handlers", &schemas),
-        role_settings: document!(session, "role_settings",),
+        role_settings: if session.server_version() >= 150_000 {
+            document!(session, "role_settings",)
+        } else {
+            document!(session, "role_settings_14",)
+        },
         response_settings_used: response_settings.scalar() != Some("f"),
         schema_comments: comments
             .iter()

@@ -109,15 +109,44 @@ pub struct Report {
     pub degradations: Vec<Degradation>,
 }
 
+/// What a role without CREATE on the database goes without.
+const NOT_MADE: &str = "roles, helper functions, Realtime's publication and the closing of \
+                        unprotected tables are not set up; what is there already is served";
+
+/// What a role that others set the database up for goes without.
+const UNREADABLE: &str = "whether it is up to date is not checked, and tables without row level \
+                          security are not closed";
+
+impl Report {
+    fn out_of_reach(reason: &Error, consequence: &str) -> Self {
+        let reason = reason.db().map(|error| error.message.clone());
+        Self {
+            degradations: vec![Degradation {
+                feature: "platform schema".to_owned(),
+                reason: reason.unwrap_or_default(),
+                consequence: consequence.to_owned(),
+            }],
+            ..Self::default()
+        }
+    }
+}
+
 /// Any number that no other program is likely to lock: the letters `FerroSch`.
 const LOCK: &str = "5072865913364539240";
 
-/// Brings the database up to date.
+/// Brings the database up to date. A role that may not even make our schema,
+/// or not look into it, gets a report that says so: it can still serve what
+/// others have set up.
 pub async fn migrate(
     session: &mut Session,
     options: &MigrateOptions,
 ) -> Result<Report, MigrateError> {
-    let mut state = State::read(session).await?;
+    let mut state = match State::read(session).await {
+        Err(MigrateError::Unreadable { source }) if is_refusal(&source) => {
+            return Ok(Report::out_of_reach(&source, UNREADABLE));
+        }
+        read => read?,
+    };
     let mut report = Report {
         applied: Vec::new(),
         from: state.version(),
@@ -125,17 +154,22 @@ pub async fn migrate(
     };
     let before = state.check(options.migrations)?;
     for migration in options.migrations.iter().skip(before) {
-        if apply(session, migration, options).await? {
-            report.applied.push(migration.version);
+        match apply(session, migration, options).await {
+            Ok(true) => report.applied.push(migration.version),
+            Ok(false) => {}
+            // The first one makes the schema, and needs no other right.
+            Err(MigrateError::Failed { source, .. })
+                if migration.version == 1 && is_refusal(&source) =>
+            {
+                return Ok(Report::out_of_reach(&source, NOT_MADE));
+            }
+            Err(error) => return Err(error),
         }
     }
     // What was refused before may have been granted since.
     let retry = report.applied.is_empty() && !state.degradations.is_empty();
     if retry {
-        session
-            .query("SELECT ferrobase.retry_degraded()", &[])
-            .await
-            .map_err(MigrateError::from_state)?;
+        retry_degraded(session).await?;
     }
     if retry || before < options.migrations.len() {
         state = State::read(session).await?;
@@ -143,6 +177,23 @@ pub async fn migrate(
     }
     report.degradations = state.degradations;
     Ok(report)
+}
+
+/// Tries again what was refused. Only the role that made the schema may; others
+/// that may read it report what they find.
+async fn retry_degraded(session: &mut Session) -> Result<(), MigrateError> {
+    let tried = session
+        .query("SELECT ferrobase.retry_degraded()", &[])
+        .await;
+    match tried {
+        Err(error) if !is_refusal(&error) => Err(MigrateError::from_state(error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether a right is missing.
+fn is_refusal(error: &Error) -> bool {
+    error.sqlstate() == Some("42501")
 }
 
 /// Applies one migration unless another node was faster.

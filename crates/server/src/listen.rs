@@ -38,8 +38,9 @@ const STREAMS_MAX: u32 = 128;
 
 /// hyper closes on a head beyond its buffer, and a client that is still
 /// sending then sees a reset and no answer. So its buffer is larger than the
-/// limit, and the gateway gives a proper 431 in between.
-const HEADER_ROOM: usize = 2;
+/// limit, and the gateway gives a proper 431 in between: heads that went wrong
+/// by accident, with a cookie or token too many, are seldom larger.
+const HEADER_ROOM: usize = 4;
 
 /// Open listeners, not yet serving.
 pub struct Listeners {
@@ -155,7 +156,6 @@ fn builder(config: &ApiConfig) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max * HEADER_ROOM)
-        .pipeline_flush(true);
     builder
         .http2()
         .timer(TokioTimer::new())

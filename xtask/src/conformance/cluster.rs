@@ -27,8 +27,21 @@ CREATE VIEW test.self_recursive_view AS SELECT id, name, client_id FROM test.pro
 CREATE OR REPLACE VIEW test.self_recursive_view AS SELECT * FROM test.self_recursive_view;
 GRANT ALL ON TABLE test.self_recursive_view TO postgrest_test_anonymous;
 ALTER ROLE "Postgrest_Test_Authenticator" SET search_path = public, test;
-VACUUM ANALYZE;
 "#;
+
+/// What the planner knows, on which estimated counts, costs and the order of unsorted rows depend.
+/// The specification of version 14 was run on tables that had never been analysed but for two,
+/// while loading a dump counts the rows of every table with an index.
+const STATISTICS_14: &str = "
+UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0
+    WHERE relkind IN ('r', 'm', 'p') AND oid >= 16384;
+UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE relkind = 'i' AND oid >= 16384;
+ANALYZE test.items;
+ANALYZE test.child_entities;
+";
+
+/// Version 16 was run on analysed tables.
+const STATISTICS_16: &str = "VACUUM ANALYZE;\n";
 
 const RESET: &str = "\
 DROP DATABASE IF EXISTS pgrst WITH (FORCE);
@@ -149,7 +162,12 @@ impl Cluster {
             bail!("the fixtures did not load:\n{}", unexpected.join("\n"));
         }
         let after = self.folder.join("after.sql");
-        std::fs::write(&after, AFTER_FIXTURES).context("could not write the script")?;
+        let statistics = match version {
+            Version::V14 => STATISTICS_14,
+            Version::V16_2 => STATISTICS_16,
+        };
+        let script = format!("{AFTER_FIXTURES}{}{statistics}", self.foreign_file());
+        std::fs::write(&after, script).context("could not write the script")?;
         self.psql(
             "pgrst_template",
             &["-v", "ON_ERROR_STOP=1", "-f", &after.to_string_lossy()],
@@ -157,6 +175,16 @@ impl Cluster {
         std::fs::write(self.folder.join("reset.sql"), RESET)
             .context("could not write the script")?;
         quietly(Command::new("sh").args(["-c", &self.reset_command()]))
+    }
+
+    /// The file behind the foreign table, which a dump does not carry either.
+    fn foreign_file(&self) -> String {
+        let file = self.folder.join("projects_dump.csv");
+        let file = file.display();
+        format!(
+            "COPY (SELECT id, name, client_id FROM test.projects) TO '{file}' WITH (FORMAT csv);\n\
+             ALTER FOREIGN TABLE test.projects_dump OPTIONS (SET filename '{file}');\n"
+        )
     }
 
     /// Runs psql as the superuser and returns what it complained about.

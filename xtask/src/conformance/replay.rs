@@ -82,7 +82,7 @@ impl Replay<'_> {
     /// `exec`, so that the program's signals reach the server and not a shell in between.
     fn launch(&self) -> String {
         format!(
-            "exec '{}' serve >>'{}' 2>&1",
+            "export {ABSENT}; exec '{}' serve >>'{}' 2>&1",
             self.repo.binary().display(),
             self.log().display()
         )
@@ -100,12 +100,16 @@ impl Replay<'_> {
             .env("PGRST_SERVER_PORT", port.to_string())
             .env("FERROBASE__DB__MIGRATE", "false")
             .env("FERROBASE__API__REQUIRE_APIKEY", "false")
-            // What a configuration leaves out is absent, not our default.
-            .env("PGRST_JWT_SECRET", "")
-            .env("PGRST_DB_ANON_ROLE", "")
+            // What no configuration sets is absent, not our default.
+            .env("PGRST_DB_MAX_ROWS", "")
             .env("NO_COLOR", "1");
     }
 }
+
+/// Two configurations unset these names. For us that means the project's own
+/// values; an empty one means none.
+const ABSENT: &str =
+    "PGRST_JWT_SECRET=\"${PGRST_JWT_SECRET-}\" PGRST_DB_ANON_ROLE=\"${PGRST_DB_ANON_ROLE-}\"";
 
 /// A port that nobody listens on right now; the server binds it a moment later.
 pub(super) fn free_port() -> Result<u16> {

@@ -9,4 +9,5 @@ FROM ferrobase.schema_migrations AS m
 UNION ALL
 SELECT 'degradation', d.feature, d.reason, d.consequence, 0
 FROM ferrobase.degradations AS d
+WHERE NOT d.derived
 ORDER BY kind, place, a

@@ -130,7 +130,14 @@ impl Connection {
     fn send_job(&mut self, job: Job) -> Result<(), Error> {
         match job.work {
             Work::Run { segments, reply } => {
-                self.send(Kind::Job(reply), segments, &job.scope, job.timing)
+                self.send(Kind::Job(reply), segments, &job.scope, job.timing)?;
+                // It may write, so it may have called any function, and that
+                // one may have changed settings beyond its transaction. The
+                // next caller must not find them.
+                if job.timing.is_none() {
+                    self.send_own("RESET ALL", Kind::Tidy)?;
+                }
+                Ok(())
             }
             Work::Lease(reply) => {
                 // One command at a time: the caller waits for each answer.
@@ -157,19 +164,19 @@ impl Connection {
     fn end_lease(&mut self) -> Result<(), Error> {
         self.lease = None;
         if self.transaction_open || !self.in_flight.is_empty() {
-            return self.send_rollback(Kind::EndOfLease);
+            self.send_own("ROLLBACK", Kind::Tidy)?;
         }
-        self.pool.finished(self.id, None, Duration::ZERO);
-        Ok(())
+        // As behind a job that may write.
+        self.send_own("RESET ALL", Kind::EndOfLease)
     }
 
-    fn send_rollback(&mut self, kind: Kind) -> Result<(), Error> {
-        let rollback = Statement {
-            text: Arc::from("ROLLBACK"),
+    fn send_own(&mut self, text: &'static str, kind: Kind) -> Result<(), Error> {
+        let statement = Statement {
+            text: Arc::from(text),
             params: Arc::from([]),
             control: true,
         };
-        self.send(kind, vec![vec![rollback]], &Arc::from(""), None)
+        self.send(kind, vec![vec![statement]], &Arc::from(""), None)
     }
 
     /// Encodes a job. What cannot be encoded is refused before a byte of it
@@ -428,7 +435,7 @@ impl Connection {
                 // A job ends its own transaction. Should one stay open, the
                 // next job must not run inside it.
                 if self.transaction_open {
-                    self.send_rollback(Kind::Tidy)?;
+                    self.send_own("ROLLBACK", Kind::Tidy)?;
                 }
                 self.pool.finished(self.id, job.timing, took);
                 let _ = reply.send(answer);

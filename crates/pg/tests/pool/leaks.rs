@@ -1,11 +1,11 @@
 //! Does a caller ever see another one's role, claims or headers?
 //!
 //! What a function sets with `set_config(…, false)` or `SET SESSION` outlives
-//! its transaction: Postgres keeps it for the connection, and the pool does not
-//! RESET between requests, since that would cost every request a statement.
-//! PostgREST behaves in the same way. What protects callers is that every
-//! request sets role, claims and whatever else it reads with `is_local`,
-//! which hides what lies below. The second-last test pins this down.
+//! its transaction: Postgres keeps it for the connection. Behind transactions
+//! that may write, and so call any function, and behind those held open, the
+//! pool therefore sends a RESET. Behind reads it does not, since that would cost every request a statement (PostgREST never does); what protects
+//! callers there is that every request sets role, claims and whatever else it
+//! reads with `is_local`, which hides what lies below. Two tests pin this down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,16 +177,35 @@ async fn nothing_of_ours_outlives_its_transaction() {
 }
 
 #[tokio::test]
-async fn a_session_setting_stays_but_hides_below_ours() {
+async fn a_session_setting_of_a_read_stays_but_hides_below_ours() {
     let f = fixture(1).await;
     let mut leak = tx("anon");
-    leak.push(SqlBuf::fixed(LEAK));
+    leak.read_only().push(SqlBuf::fixed(LEAK));
     leak.push(SqlBuf::fixed("SELECT set_config('my.own', 'leak', false)"));
     leak.run(&f.pool).await.unwrap();
     let own = scalar(&f.pool, "SELECT current_setting('my.own', true)").await;
     assert_eq!(own, "leak", "documented above");
     let sql = "SELECT current_user || current_setting('request.jwt.claims')";
     assert_eq!(scalar(&f.pool, sql).await, "authenticated{}");
+}
+
+/// `auth.uid()` believes older settings, such as `request.jwt.claim.sub`,
+/// which requests do not set and so would not hide.
+#[tokio::test]
+async fn what_may_write_leaves_no_setting() {
+    const MARK: &str = "SELECT set_config('request.jwt.claim.sub', 'leak', false)";
+    const LOOK: &str = "SELECT coalesce(current_setting('request.jwt.claim.sub', true), '')";
+    let f = fixture(1).await;
+    let mut writing = tx("anon");
+    writing.push(SqlBuf::fixed(MARK));
+    writing.run(&f.pool).await.unwrap();
+    assert_eq!(scalar(&f.pool, LOOK).await, "");
+
+    let (open, _) = tx("anon").open(&f.pool).await.unwrap();
+    open.query(&SqlBuf::fixed(MARK)).await.unwrap();
+    open.finish().await.unwrap();
+    assert_eq!(scalar(&f.pool, LOOK).await, "");
+    assert_eq!(f.pool.stats().open, 1);
 }
 
 #[tokio::test]

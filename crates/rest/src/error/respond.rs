@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -89,28 +88,15 @@ fn out_of_bounds(total: u64) -> HeaderValue {
 }
 
 impl RestError {
-    /// The response with a body of [`Self::body`] or [`Self::brief_body`].
-    fn respond(&self, body: String) -> Response {
-        let mut response = (self.status(), self.headers(), body).into_response();
-        // HTTP/1.1 alone still has a text beside the number.
-        if let Self::Raised(raised) = self
-            && let Some(text) = &raised.status_text
-            && let Ok(phrase) = ReasonPhrase::try_from(text.as_bytes().to_vec())
-        {
-            response.extensions_mut().insert(phrase);
-        }
-        response
-    }
-
     /// The response of a server that tells strangers little.
     #[must_use]
     pub fn into_brief_response(self) -> Response {
-        self.respond(self.brief_body())
+        (self.status(), self.headers(), self.brief_body()).into_response()
     }
 }
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
-        self.respond(self.body())
+        (self.status(), self.headers(), self.body()).into_response()
     }
 }

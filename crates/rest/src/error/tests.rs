@@ -2,8 +2,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
-use axum::response::IntoResponse as _;
-
 use super::*;
 
 fn postgres(code: &str, message: &str, authenticated: bool) -> RestError {
@@ -161,19 +159,6 @@ fn catalog_errors_suggest() {
     assert_eq!(
         error.body(),
         "{\"code\":\"PGRST202\",\"details\":\"Searched for the function test.sayhell without parameters, but no matches were found in the schema cache.\",\"hint\":\"Perhaps you meant to call the function test.sayhello\",\"message\":\"Could not find the function test.sayhell without parameters in the schema cache\"}"
-    );
-}
-
-#[test]
-fn a_raised_status_may_have_its_own_text() {
-    let detail = r#"{"status":419,"headers":{},"status_text":"Page Expired"}"#;
-    let message = r#"{"code":"419","message":"expired"}"#;
-    let response = raise(message, Some(detail)).into_response();
-    assert_eq!(response.status(), 419);
-    let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
-    assert_eq!(
-        phrase.map(hyper::ext::ReasonPhrase::as_bytes),
-        Some(&b"Page Expired"[..])
     );
 }
 

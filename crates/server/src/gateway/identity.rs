@@ -164,10 +164,19 @@ fn equal(a: &Fingerprint, b: &Fingerprint) -> bool {
         == 0
 }
 
+/// Stands for a token that is no text: refused like any that is none, since
+/// taking its bearer for nobody would hide the mistake.
+const UNREADABLE: &str = "?";
+
 /// The bearer token; empty when the scheme stands alone. Other schemes (AWS
 /// signatures, Basic) belong to the rooms.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let value = headers.get(AUTHORIZATION)?;
+    let Ok(value) = value.to_str() else {
+        let scheme = value.as_bytes().split(|byte| *byte == b' ').next()?;
+        return scheme.eq_ignore_ascii_case(b"bearer").then_some(UNREADABLE);
+    };
+    let value = value.trim();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::identity::Refusal;
@@ -104,17 +104,17 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
             let message = error.to_string();
             let body = postgrest(error.code(), &message, error.details(), None);
             if error.code() == "PGRST300" {
-                return with_json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+                let refused = with_json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+                return with_proxy_status(refused, "PGRST300");
             }
-            unauthorized(
-                &body,
-                &format!("Bearer error=\"invalid_token\", error_description=\"{message}\""),
-            )
+            let challenge =
+                format!("Bearer error=\"invalid_token\", error_description=\"{message}\"");
+            with_proxy_status(unauthorized(&body, &challenge), error.code())
         }
-        Refusal::AnonymousDisabled => unauthorized(
-            &postgrest("PGRST302", "Anonymous access is disabled", None, None),
-            "Bearer",
-        ),
+        Refusal::AnonymousDisabled => {
+            let body = postgrest("PGRST302", "Anonymous access is disabled", None, None);
+            with_proxy_status(unauthorized(&body, "Bearer"), "PGRST302")
+        }
         Refusal::NoApiKey => unauthorized(
             &gateway(
                 "No API key found in request",
@@ -139,6 +139,16 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
             "Key",
         ),
     }
+}
+
+/// `Proxy-Status` (RFC 9209), as PostgREST sends it with every error.
+fn with_proxy_status(mut response: Response<Body>, code: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::try_from(format!("PostgREST; error={code}")) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("proxy-status"), value);
+    }
+    response
 }
 
 fn unauthorized(body: &Value, challenge: &str) -> Response<Body> {
