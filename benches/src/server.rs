@@ -73,9 +73,15 @@ impl Server {
         let folder = folder.context("no socket_dir in the lock file")?.to_owned();
         let socket = std::fs::read_dir(&folder)?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .find(|name| name.starts_with(".s.PGSQL.") && !name.ends_with(".lock"))
-            .context("no socket")?;
-        let port = socket.trim_start_matches(".s.PGSQL.").to_owned();
+            .find_map(|name| {
+                Some(
+                    name.strip_prefix(".s.PGSQL.")?
+                        .parse::<u16>()
+                        .ok()?
+                        .to_string(),
+                )
+            });
+        let port = socket.context("no socket")?;
         Ok((folder, port))
     }
 

@@ -81,7 +81,9 @@ impl Caller {
             0 => Self {
                 role: "anon",
                 sub: None,
-                token: (number % 20 == 0).then(|| server.anon_key().to_owned()),
+                token: number
+                    .is_multiple_of(20)
+                    .then(|| server.anon_key().to_owned()),
             },
             1 => Self {
                 role: "service_role",

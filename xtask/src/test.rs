@@ -65,17 +65,16 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
     if options.wants(Part::Lint) {
         lint(repo, &mut steps);
     }
-    if options.wants(Part::Unit) {
-        unit(repo, &mut steps);
-    }
-    if !Repo::binary_is_given()
-        && (options.wants(Part::Clients) || options.wants(Part::Conformance))
-    {
+    // `tests/it` drives the built binary as well, so it comes before all of them.
+    if options.only != Some(Part::Lint) && !Repo::binary_is_given() {
         let mut build = cargo(repo);
         build.args(["build", "--package", "ferrobase"]);
         if !steps.command("build the binary", &mut build) {
             return Ok(steps.summary());
         }
+    }
+    if options.wants(Part::Unit) {
+        unit(repo, &mut steps);
     }
     if options.wants(Part::Clients) {
         clients::run(repo, &mut steps);

@@ -59,7 +59,8 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             lanes: 1,
-            connections_max: 20,
+            // As many commits wait for the disk together.
+            connections_max: 32,
             quick_connections: 4,
             acquire_limit: Duration::from_secs(10),
             idle_limit: Duration::from_secs(60),

@@ -149,7 +149,7 @@ impl SqlBuf {
 fn push_quoted(out: &mut String, text: &str, quote: u8) {
     let mark = char::from(quote);
     out.push(mark);
-    if memchr::memchr2(quote, 0, text.as_bytes()).is_none() {
+    if text.bytes().all(|byte| byte != quote && byte != 0) {
         // Hardly any name needs a second look.
         out.push_str(text);
     } else {

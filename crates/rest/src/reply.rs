@@ -20,6 +20,10 @@ use crate::plan::negotiate::Handler;
 use crate::plan::{CallReadPlan, MutateReadPlan, Plan, ReadPlan};
 use crate::sql::Shape;
 
+/// Room for our headers and for those that the gateway adds, so that the map
+/// never grows.
+const HEADERS_USUAL: usize = 16;
+
 /// A response in the making.
 struct Draft {
     status: StatusCode,
@@ -46,7 +50,7 @@ pub(crate) fn render(
 
 /// The OpenAPI root.
 pub(crate) fn root(call: &Call, document: Vec<u8>) -> Response {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     content_type(&mut headers, &MediaType::OpenApi, call);
     let draft = Draft {
         status: StatusCode::OK,
@@ -58,7 +62,7 @@ pub(crate) fn root(call: &Call, document: Vec<u8>) -> Response {
 
 /// OPTIONS.
 pub(crate) fn info(allow: &str) -> Response {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     set(&mut headers, http::header::ALLOW, allow);
     set(&mut headers, http::header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     let draft = Draft {
@@ -99,7 +103,7 @@ fn read(
     outcome: &Outcome,
 ) -> Result<Draft, RestError> {
     let rows = count_rows(shape, outcome);
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     let status = page(&mut headers, call, rows, outcome.total)?;
     let query = &call.query.canonical;
     let separator = if query.is_empty() { "" } else { "?" };
@@ -120,7 +124,7 @@ fn read(
 
 fn mutate(call: &Call, plan: &MutateReadPlan<'_>, shape: Shape, outcome: &Outcome) -> Draft {
     let rows = count_rows(shape, outcome);
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     let counted = call.prefer.count.is_some_and(Count::counts).then_some(rows);
     let full = call.prefer.representation == Some(Representation::Full);
     let mutation = mutation_of(call);
@@ -195,7 +199,7 @@ fn called(
     } else {
         1
     };
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     let status = page(&mut headers, call, rows, outcome.total)?;
     let mut preferences = plan_preferences(call);
     preferences.max_affected = call.prefer.max_affected;
@@ -234,7 +238,7 @@ fn explained(call: &Call, plan: &Plan<'_>, outcome: &Outcome) -> Draft {
         text.pop();
         text.push(b'\n');
     }
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     content_type(&mut headers, media, call);
     Draft {
         status: StatusCode::OK,

@@ -156,6 +156,10 @@ fn builder(config: &ApiConfig) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max * HEADER_ROOM)
+        // One piece for head and body. Not `pipeline_flush`, which does that
+        // too: it keeps answers back while input is left, and input that is no
+        // HTTP would then get none at all.
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())

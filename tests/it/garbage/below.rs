@@ -131,6 +131,11 @@ fn smuggled(target: &Target) {
     ] {
         let _ = raw(target.address(), nonsense).map(|answer| assert!(answer.status < 500, "{answer:?}"));
     }
+    // An answer does not wait for the end of the next request.
+    let mut line = Line::open(target.address()).unwrap();
+    let and_a_half = "GET /rest/v1/items?limit=1 HTTP/1.1\r\nhost: x\r\n\r\nGET /re";
+    line.write(and_a_half.as_bytes()).unwrap();
+    assert_eq!(line.hear(false).unwrap().status, 200);
     // Requests one behind the other are answered one after the other.
     let ask = "GET /rest/v1/items?select=id&limit=1 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(99);
     let last = "GET /rest/v1/nobody HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

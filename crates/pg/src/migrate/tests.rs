@@ -280,6 +280,20 @@ async fn without_superuser_what_is_refused_is_named() {
         "{features:?}"
     );
 
+    boss.script("ALTER ROLE weak SUPERUSER").await.unwrap();
+    let mut weak = scratch.connect("weak", "weak").await;
+    let report = migrate(&mut weak, &options).await.unwrap();
+    assert_eq!(report.degradations, []);
+    assert_eq!(
+        text(
+            &mut weak,
+            "SELECT pg_has_role('authenticator', 'anon', 'MEMBER')"
+        )
+        .await,
+        "t"
+    );
+    drop_platform_roles(&mut boss, &mut weak).await;
+
     let mut dev = scratch.connect("dev", "dev").await;
     let report = migrate(&mut dev, &options).await.unwrap();
     let features: Vec<&str> = report
@@ -314,4 +328,47 @@ async fn without_superuser_what_is_refused_is_named() {
     assert_eq!(report.degradations, []);
     let can = "SELECT rolbypassrls FROM pg_roles WHERE rolname = 'service_role'";
     assert_eq!(text(&mut dev, can).await, "t");
+}
+
+/// So that the next database of the cluster meets a server without them.
+async fn drop_platform_roles(boss: &mut Session, weak: &mut Session) {
+    let roles = "anon, authenticated, service_role, authenticator, supabase_admin, postgres, \
+                 supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin, \
+                 supabase_replication_admin, supabase_etl_admin, supabase_read_only_user, \
+                 dashboard_user, pgbouncer";
+    for session in [weak, boss] {
+        let owned = format!("DROP OWNED BY {roles} CASCADE");
+        session.script(&owned).await.unwrap();
+    }
+    boss.script(&format!("DROP ROLE {roles}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_without_any_right_is_told_what_it_goes_without() {
+    let scratch = Scratch::start("boss");
+    let mut boss = scratch.connect("boss", "postgres").await;
+    boss.script("CREATE ROLE guest LOGIN").await.unwrap();
+    let options = MigrateOptions::default();
+
+    // It may not make our schema.
+    let mut guest = scratch.connect("guest", "postgres").await;
+    let report = migrate(&mut guest, &options).await.unwrap();
+    assert!(report.applied.is_empty());
+    assert_eq!(report.degradations[0].feature, "platform schema");
+    assert_eq!(report.degradations[0].consequence, NOT_MADE);
+
+    // It may not look into what others made.
+    migrate(&mut boss, &options).await.unwrap();
+    let report = migrate(&mut guest, &options).await.unwrap();
+    assert_eq!(report.degradations[0].consequence, UNREADABLE);
+
+    // `postgres` may, but does not try again what was refused.
+    boss.script("SELECT ferrobase.degrade('x', 'y', 'z', 'SELECT 1')")
+        .await
+        .unwrap();
+    let mut postgres = scratch.connect("postgres", "postgres").await;
+    let report = migrate(&mut postgres, &options).await.unwrap();
+    assert_eq!(report.degradations[0].feature, "x");
+    let report = migrate(&mut boss, &options).await.unwrap();
+    assert_eq!(report.degradations, []);
 }

@@ -104,6 +104,17 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// The letters that stand here, for parsers that choose an alternative by
+    /// them. None while explaining: then every alternative has to have its say.
+    pub(super) fn first_word(&self) -> Option<&'t str> {
+        if self.explain {
+            return None;
+        }
+        let rest = self.text.get(self.at..)?;
+        let end = rest.bytes().position(|byte| !byte.is_ascii_lowercase());
+        rest.get(..end.unwrap_or(rest.len()))
+    }
+
     /// Fails here without saying why.
     pub(super) fn reject<T>(&mut self) -> Parsed<T> {
         self.note(self.at, &[]);

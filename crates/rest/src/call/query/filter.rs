@@ -102,6 +102,16 @@ fn negation(p: &mut Parser<'_>) -> Parsed<bool> {
 }
 
 fn operation(p: &mut Parser<'_>, value: Value) -> Parsed<Operation> {
+    // As long as nothing is to be explained, the first word tells which
+    // alternative it is.
+    if let Some(word) = p.first_word() {
+        if QUANTIFIABLE.iter().any(|(name, _)| *name == word) {
+            return quantified(p, value);
+        }
+        if SIMPLE.iter().any(|(name, _)| *name == word) {
+            return simple(p, value);
+        }
+    }
     p.either(
         |p| {
             keyword(p, "in")?;
