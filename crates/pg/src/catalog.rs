@@ -132,6 +132,9 @@ async fn read(session: &mut Session, options: &LoadOptions) -> Result<Raw, Error
     let response_settings = session
         .query(include_str!("catalog/sql/response_settings.sql"), &[])
         .await?;
+    let session_settings = session
+        .query(include_str!("catalog/sql/session_settings.sql"), &[])
+        .await?;
     Ok(Raw {
         relations: document!(session, "relations", &schemas),
         columns: document!(session, "columns", &schemas),
@@ -151,6 +154,7 @@ async fn read(session: &mut Session, options: &LoadOptions) -> Result<Raw, Error
             document!(session, "role_settings_14",)
         },
         response_settings_used: response_settings.scalar() != Some("f"),
+        session_settings_used: session_settings.scalar() != Some("f"),
         schema_comments: comments
             .iter()
             .filter_map(|row| Some((row.get(0)?.into(), row.get(1)?.to_owned())))

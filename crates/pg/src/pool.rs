@@ -97,15 +97,24 @@ pub(crate) type Segment = Vec<Statement>;
 
 pub(crate) type Reply = oneshot::Sender<Result<Vec<Rows>, Error>>;
 
-/// The work of one request.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) work: Work,
+/// How a job is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
     /// Which prepared statements may be shared: one set per role, since a
     /// plan under row level security belongs to a role.
     pub(crate) scope: Arc<str>,
     /// Identifies the statement for [`Timings`]; `None` is never pipelined.
     pub(crate) timing: Option<u64>,
+    /// It may change settings beyond its transaction, which the next caller
+    /// must not find.
+    pub(crate) reset: bool,
+}
+
+/// The work of one request.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) manner: Manner,
     started: Arc<AtomicBool>,
 }
 
@@ -224,18 +233,21 @@ impl Pool {
     pub(crate) async fn run(
         &self,
         segments: Vec<Segment>,
-        scope: Arc<str>,
-        timing: Option<u64>,
+        manner: Manner,
     ) -> Result<Vec<Rows>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Work::Run { segments, reply }, scope, timing, answer)
-            .await?
+        let work = Work::Run { segments, reply };
+        self.submit(work, manner, answer).await?
     }
 
-    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
+    pub(crate) async fn lease(&self, reset: bool) -> Result<Lease, Error> {
         let (reply, answer) = oneshot::channel();
-        let scope = Arc::from("");
-        let commands = self.submit(Work::Lease(reply), scope, None, answer).await?;
+        let manner = Manner {
+            scope: Arc::from(""),
+            timing: None,
+            reset,
+        };
+        let commands = self.submit(Work::Lease(reply), manner, answer).await?;
         Ok(Lease::new(commands))
     }
 
@@ -243,15 +255,13 @@ impl Pool {
     async fn submit<T>(
         &self,
         work: Work,
-        scope: Arc<str>,
-        timing: Option<u64>,
+        manner: Manner,
         mut answer: oneshot::Receiver<T>,
     ) -> Result<T, Error> {
         let started = Arc::new(AtomicBool::new(false));
         let job = Job {
             work,
-            scope,
-            timing,
+            manner,
             started: Arc::clone(&started),
         };
         let lane = self.lane();
@@ -289,7 +299,10 @@ impl Inner {
             return Err(Error::Closed);
         }
         let now = Instant::now();
-        let quick = job.timing.is_some_and(|key| state.timings.is_quick(key));
+        let quick = job
+            .manner
+            .timing
+            .is_some_and(|key| state.timings.is_quick(key));
         if let Some(id) = state.choose(quick, self.config.quick_connections, now) {
             state.assign(id, job, quick, now);
             return Ok(true);

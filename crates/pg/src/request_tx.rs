@@ -15,7 +15,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::error::{DbError, Error};
-use crate::pool::{Lease, Pool, Segment, Statement};
+use crate::pool::{Lease, Manner, Pool, Segment, Statement};
 use crate::rows::Rows;
 use crate::sql_buf::SqlBuf;
 
@@ -28,6 +28,7 @@ pub struct RequestTx {
     isolation: Option<Isolation>,
     read_only: bool,
     rollback: bool,
+    reset: bool,
 }
 
 /// An isolation level other than the default.
@@ -77,6 +78,7 @@ impl RequestTx {
             isolation: None,
             read_only: false,
             rollback: false,
+            reset: true,
         }
     }
 
@@ -118,6 +120,14 @@ impl RequestTx {
         self
     }
 
+    /// Promises that nothing in it changes settings beyond its end. Otherwise
+    /// they are reset behind it, since a function may do that
+    /// (`set_config(…, false)`) and the next caller must not find them.
+    pub fn keeps_settings(&mut self) -> &mut Self {
+        self.reset = false;
+        self
+    }
+
     /// Runs the transaction and returns the rows of each statement. Retried
     /// once when the schema changed under a prepared statement: nothing was
     /// done then.
@@ -125,12 +135,22 @@ impl RequestTx {
         let timing = self.read_only.then(|| self.timing());
         let before = 1 + usize::from(self.explicit());
         let own = self.statements.len();
-        let role = Arc::clone(&self.role);
+        let scope = Arc::clone(&self.role);
+        let reset = self.reset;
         let segments = self.segments();
-        let first = pool.run(segments.clone(), Arc::clone(&role), timing).await;
+        let manner = Manner {
+            scope,
+            timing,
+            reset,
+        };
+        let first = pool.run(segments.clone(), manner.clone()).await;
         let results = match first {
             Err(error) if crate::pool::is_stale_plan(&error) => {
-                pool.run(afresh(segments), role, None).await?
+                let manner = Manner {
+                    timing: None,
+                    ..manner
+                };
+                pool.run(afresh(segments), manner).await?
             }
             other => other?,
         };
@@ -142,15 +162,15 @@ impl RequestTx {
     /// [`RequestTx::run`] is.
     pub async fn open(self, pool: &Pool) -> Result<(OpenTx, Vec<Rows>), Error> {
         let begin = self.begin();
-        let (role, rollback) = (self.role, self.rollback);
+        let (role, rollback, reset) = (self.role, self.rollback, self.reset);
         let mut segment = vec![control(begin), statement(self.settings)];
         segment.extend(self.statements.into_iter().map(statement));
-        let lease = pool.lease().await?;
+        let lease = pool.lease(reset).await?;
         let first = lease.run(segment.clone(), Arc::clone(&role)).await;
         let (lease, results) = match first {
             Err(error) if crate::pool::is_stale_plan(&error) => {
                 drop(lease);
-                let lease = pool.lease().await?;
+                let lease = pool.lease(reset).await?;
                 let segment = afresh(vec![segment]).pop().unwrap_or_default();
                 let results = lease.run(segment, Arc::clone(&role)).await?;
                 (lease, results)

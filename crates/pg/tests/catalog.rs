@@ -110,9 +110,11 @@ async fn everything_in_the_database_is_seen() {
     hints(&catalog);
     assert_eq!(catalog.schema_comments["api"], "What the world sees");
     assert!(!catalog.response_settings_used);
+    assert!(!catalog.session_settings_used);
     settings(&mut session).await;
     let catalog = load(&mut session, &options()).await.unwrap();
     assert!(catalog.response_settings_used);
+    assert!(catalog.session_settings_used);
     session.close().await;
     database.tasks.stop().await;
 }

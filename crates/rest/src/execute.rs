@@ -178,6 +178,9 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     if let Some(level) = isolation(catalog, &caller.role, routine) {
         tx.isolation(level);
     }
+    if !catalog.session_settings_used {
+        tx.keeps_settings();
+    }
     if is_read_only(plan) {
         tx.read_only();
     }

@@ -54,6 +54,10 @@ pub struct Catalog {
     /// `response.status`. When none does, nobody can set them and no request
     /// needs to read them back.
     pub response_settings_used: bool,
+    /// Whether anything stored in the database could change a setting beyond
+    /// its transaction. When nothing can, connections need no reset between
+    /// callers.
+    pub session_settings_used: bool,
     /// Comments on the exposed schemas, for the OpenAPI root.
     pub schema_comments: HashMap<Arc<str>, String>,
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::in_flight::{Expected, InFlight, Kind};
 use super::lease::LeaseCommand;
 use super::statements::{Prepared, Statements};
-use super::{Inner, Job, Segment, Statement, Work};
+use super::{Inner, Job, Manner, Segment, Statement, Work};
 use crate::error::Error;
 use crate::rows::{Column, Rows};
 use crate::wire::login::Connected;
@@ -37,6 +37,7 @@ pub(super) struct Connection {
     statements: Statements,
     in_flight: VecDeque<InFlight>,
     lease: Option<mpsc::Receiver<LeaseCommand>>,
+    reset_after_lease: bool,
     transaction_open: bool,
     last_done: Instant,
     /// Statements to close in front of the next job: behind an error in their
@@ -57,6 +58,7 @@ impl Connection {
             statements: Statements::default(),
             in_flight: VecDeque::new(),
             lease: None,
+            reset_after_lease: false,
             transaction_open: false,
             last_done: Instant::now(),
             to_close: Vec::new(),
@@ -130,11 +132,13 @@ impl Connection {
     fn send_job(&mut self, job: Job) -> Result<(), Error> {
         match job.work {
             Work::Run { segments, reply } => {
-                self.send(Kind::Job(reply), segments, &job.scope, job.timing)?;
-                // It may write, so it may have called any function, and that
-                // one may have changed settings beyond its transaction. The
-                // next caller must not find them.
-                if job.timing.is_none() {
+                let Manner {
+                    scope,
+                    timing,
+                    reset,
+                } = job.manner;
+                self.send(Kind::Job(reply), segments, &scope, timing)?;
+                if reset {
                     self.send_own("RESET ALL", Kind::Tidy)?;
                 }
                 Ok(())
@@ -144,6 +148,7 @@ impl Connection {
                 let (commands, inbox) = mpsc::channel(1);
                 if reply.send(commands).is_ok() {
                     self.lease = Some(inbox);
+                    self.reset_after_lease = job.manner.reset;
                 } else {
                     self.pool.finished(self.id, None, Duration::ZERO);
                 }
@@ -163,11 +168,20 @@ impl Connection {
     /// next job would have to wait for it.
     fn end_lease(&mut self) -> Result<(), Error> {
         self.lease = None;
-        if self.transaction_open || !self.in_flight.is_empty() {
-            self.send_own("ROLLBACK", Kind::Tidy)?;
+        let open = self.transaction_open || !self.in_flight.is_empty();
+        match (open, self.reset_after_lease) {
+            (false, false) => {
+                self.pool.finished(self.id, None, Duration::ZERO);
+                Ok(())
+            }
+            (true, false) => self.send_own("ROLLBACK", Kind::EndOfLease),
+            (open, true) => {
+                if open {
+                    self.send_own("ROLLBACK", Kind::Tidy)?;
+                }
+                self.send_own("RESET ALL", Kind::EndOfLease)
+            }
         }
-        // As behind a job that may write.
-        self.send_own("RESET ALL", Kind::EndOfLease)
     }
 
     fn send_own(&mut self, text: &'static str, kind: Kind) -> Result<(), Error> {
