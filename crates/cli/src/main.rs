@@ -23,11 +23,6 @@ use crate::args::Args;
 use crate::output::Output;
 use crate::project::Environment;
 
-/// A request is a few hundred small allocations; the system's allocator takes
-/// a fifth of its time for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let environment = Environment::read();
     let args = match Args::try_parse() {

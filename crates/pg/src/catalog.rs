@@ -132,6 +132,9 @@ async fn read(session: &mut Session, options: &LoadOptions) -> Result<Raw, Error
     let response_settings = session
         .query(include_str!("catalog/sql/response_settings.sql"), &[])
         .await?;
+    let request_settings = session
+        .query(include_str!("catalog/sql/request_settings.sql"), &[])
+        .await?;
     let session_settings = session
         .query(include_str!("catalog/sql/session_settings.sql"), &[])
         .await?;
@@ -154,6 +157,7 @@ async fn read(session: &mut Session, options: &LoadOptions) -> Result<Raw, Error
             document!(session, "role_settings_14",)
         },
         response_settings_used: response_settings.scalar() != Some("f"),
+        request_settings_used: request_settings.scalar() != Some("f"),
         session_settings_used: session_settings.scalar() != Some("f"),
         schema_comments: comments
             .iter()

@@ -149,10 +149,6 @@ pub struct Call {
     pub method: Method,
     /// The path as sent, for `request.path`.
     pub path: String,
-    /// The headers as a `JSON` object, for `request.headers`.
-    pub headers_json: String,
-    /// The cookies as a `JSON` object, for `request.cookies`.
-    pub cookies_json: String,
 }
 
 impl Call {
@@ -192,8 +188,6 @@ impl Call {
             headers_only: *method == Method::HEAD,
             method: method.clone(),
             path: path.to_owned(),
-            headers_json: headers_json(headers),
-            cookies_json: cookies_json(headers),
         })
     }
 }
@@ -311,7 +305,7 @@ fn body_of(
 
 /// Names are lower case already; of a repeated header the last value stays.
 /// Written by hand, since every request pays for it.
-fn headers_json(headers: &HeaderMap) -> String {
+pub(crate) fn headers_json(headers: &HeaderMap) -> String {
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 6)
@@ -340,7 +334,7 @@ fn headers_json(headers: &HeaderMap) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-fn cookies_json(headers: &HeaderMap) -> String {
+pub(crate) fn cookies_json(headers: &HeaderMap) -> String {
     let Some(value) = headers.get(header::COOKIE) else {
         return "{}".to_owned();
     };

@@ -5,12 +5,13 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use kernel::Caller;
 use pg::catalog::{Catalog, Routine};
 use pg::{Isolation, Pool, RequestTx, Rows, SqlBuf};
 
-use crate::call::Call;
 use crate::call::prefer::{Count, TransactionEnd};
+use crate::call::{Call, cookies_json, headers_json};
 use crate::config::Config;
 use crate::error::RestError;
 use crate::plan::Plan;
@@ -38,6 +39,7 @@ pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) caller: &'a Caller,
     pub(crate) call: &'a Call,
+    pub(crate) headers: &'a HeaderMap,
 }
 
 /// Looks at an outcome before it is committed.
@@ -160,10 +162,12 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     let of_role = catalog.role_settings.get(&caller.role).unwrap_or(&empty);
     let mut tx = RequestTx::new(&caller.role, &caller.claims, of_role);
     tx.set("search_path", search_path(call, config));
-    tx.set("request.method", call.method.as_str());
-    tx.set("request.path", call.path.as_str());
-    tx.set("request.headers", call.headers_json.as_str());
-    tx.set("request.cookies", call.cookies_json.as_str());
+    if catalog.request_settings_used || config.pre_request.is_some() {
+        tx.set("request.method", call.method.as_str());
+        tx.set("request.path", call.path.as_str());
+        tx.set("request.headers", headers_json(context.headers));
+        tx.set("request.cookies", cookies_json(context.headers));
+    }
     if let Some(timezone) = &call.prefer.timezone {
         tx.set("timezone", timezone.as_str());
     }

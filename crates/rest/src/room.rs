@@ -106,6 +106,7 @@ impl Rest {
             config: &settings.config,
             caller,
             call: &call,
+            headers: &parts.headers,
         };
         let mut response = match &plan {
             Plan::Info { allow } => reply::info(allow),

@@ -10,6 +10,7 @@ mod expr;
 mod mutate;
 mod read;
 mod routine;
+mod values;
 mod wrap;
 
 use pg::SqlBuf;

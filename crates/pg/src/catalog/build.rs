@@ -69,6 +69,7 @@ pub(super) fn build(raw: Raw, schemas: &[String]) -> Catalog {
         role_settings,
         role_isolation,
         response_settings_used: raw.response_settings_used,
+        request_settings_used: raw.request_settings_used,
         session_settings_used: raw.session_settings_used,
         schema_comments: raw.schema_comments,
     }

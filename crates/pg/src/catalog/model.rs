@@ -54,6 +54,10 @@ pub struct Catalog {
     /// `response.status`. When none does, nobody can set them and no request
     /// needs to read them back.
     pub response_settings_used: bool,
+    /// Whether anything stored in the database could read `request.headers`,
+    /// `request.cookies`, `request.method` or `request.path`. When nothing
+    /// can, no request needs to set them.
+    pub request_settings_used: bool,
     /// Whether anything stored in the database could change a setting beyond
     /// its transaction. When nothing can, connections need no reset between
     /// callers.

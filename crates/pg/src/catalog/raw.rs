@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub(super) media_handlers: Vec<RawMediaHandler>,
     pub(super) role_settings: Vec<RawRoleSetting>,
     pub(super) response_settings_used: bool,
+    pub(super) request_settings_used: bool,
     pub(super) session_settings_used: bool,
     pub(super) schema_comments: HashMap<Arc<str>, String>,
 }

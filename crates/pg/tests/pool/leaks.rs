@@ -203,7 +203,11 @@ async fn no_setting_outlives_its_transaction_unless_promised() {
     let mut promised = tx("anon");
     promised.keeps_settings().push(SqlBuf::fixed(MARK));
     promised.run(&f.pool).await.unwrap();
-    assert_eq!(scalar(&f.pool, LOOK).await, "leak", "what the promise is for");
+    assert_eq!(
+        scalar(&f.pool, LOOK).await,
+        "leak",
+        "what the promise is for"
+    );
     assert_eq!(f.pool.stats().open, 1);
 }
 

@@ -4,7 +4,7 @@ use pg::SqlBuf;
 use pg::catalog::QualifiedName;
 
 use super::body::{BODY, from_body};
-use super::expr;
+use super::{expr, values};
 use crate::call::prefer::Resolution;
 use crate::plan::mutate::{Body, Conflict, MutateKind, MutatePlan};
 use crate::plan::tree::{BodyColumn, PlanLogic};
@@ -20,8 +20,8 @@ pub(super) fn write(out: &mut SqlBuf, plan: &MutatePlan) {
         } => {
             out.lit("INSERT INTO ");
             expr::qualified(out, &plan.table);
-            insert(out, columns, body);
             let counts = plan.counts_inserted();
+            insert(out, columns, body, counts);
             insert_conditions(out, put, counts);
             if let Some(conflict) = conflict {
                 on_conflict(out, conflict, columns, counts);
@@ -88,7 +88,7 @@ pub(super) fn columns(out: &mut SqlBuf, table: &QualifiedName, names: &[String])
     }
 }
 
-fn insert(out: &mut SqlBuf, columns: &[BodyColumn], body: &Body) {
+fn insert(out: &mut SqlBuf, columns: &[BodyColumn], body: &Body, conditional: bool) {
     if !columns.is_empty() {
         out.lit("(");
         for (index, column) in columns.iter().enumerate() {
@@ -96,6 +96,20 @@ fn insert(out: &mut SqlBuf, columns: &[BodyColumn], body: &Body) {
                 .ident(&column.name);
         }
         out.lit(")");
+    }
+    // VALUES has no room for conditions.
+    let values = if conditional {
+        None
+    } else {
+        values::of(body, columns)
+    };
+    if let Some(values) = values {
+        for (index, value) in values.into_iter().enumerate() {
+            out.lit(if index > 0 { ", " } else { " VALUES (" })
+                .param(value);
+        }
+        out.lit(")");
+        return;
     }
     out.lit(" SELECT ");
     for (index, column) in columns.iter().enumerate() {
