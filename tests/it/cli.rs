@@ -271,6 +271,32 @@ fn new_migrations_carry_the_time() {
 }
 
 #[test]
+fn migrations_need_no_dev_before_them() {
+    let folder = project(&[("supabase/migrations/20240101000000_todos.sql", TODOS)]);
+    let list = |applied: bool| {
+        let done = run(folder.path(), &["migration", "list", "--json"]);
+        let all = json!([{
+            "version": "20240101000000",
+            "name": "todos",
+            "local": true,
+            "applied": applied,
+        }]);
+        let listed: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+        assert_eq!(listed, all, "{done:?}");
+    };
+    list(false);
+    let made = folder.path().join(".ferrobase");
+    assert!(!made.exists(), "looking made {}", made.display());
+    let up = run(folder.path(), &["migration", "up", "--json"]);
+    assert_eq!(
+        up.stdout.trim(),
+        r#"{"applied":["20240101000000_todos.sql"]}"#,
+        "{up:?}"
+    );
+    list(true);
+}
+
+#[test]
 fn a_start_that_is_interrupted_leaves_nothing_in_the_way() {
     let folder = project(&[]);
     // From before the cluster is made until after it answers.

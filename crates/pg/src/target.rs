@@ -124,6 +124,13 @@ impl Target {
         Ok(target)
     }
 
+    /// A setting that every connection begins with.
+    #[must_use]
+    pub fn startup_setting(&self, name: &str) -> Option<&str> {
+        let found = self.startup.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The same server, as somebody else.
     #[must_use]
     pub fn with_user(mut self, user: &str) -> Self {

@@ -161,7 +161,12 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     let empty = Vec::new();
     let of_role = catalog.role_settings.get(&caller.role).unwrap_or(&empty);
     let mut tx = RequestTx::new(&caller.role, &caller.claims, of_role);
-    tx.set("search_path", search_path(call, config));
+    let path = search_path(&call.schema, &config.extra_search_path);
+    // Where connections begin with the usual one, Postgres need not look its
+    // schemas up again for every request.
+    if context.pool.target().startup_setting("search_path") != Some(&path) {
+        tx.set("search_path", path);
+    }
     if catalog.request_settings_used || config.pre_request.is_some() {
         tx.set("request.method", call.method.as_str());
         tx.set("request.path", call.path.as_str());
@@ -229,10 +234,9 @@ fn is_read_only(plan: &Plan<'_>) -> bool {
 
 /// The request's schema first, so that functions and types of it need no
 /// qualification.
-fn search_path(call: &Call, config: &Config) -> String {
+pub(crate) fn search_path(schema: &String, extra: &[String]) -> String {
     let mut path = String::new();
-    let schemas = std::iter::once(&call.schema).chain(&config.extra_search_path);
-    for schema in schemas {
+    for schema in std::iter::once(schema).chain(extra) {
         if !path.is_empty() {
             path.push_str(", ");
         }

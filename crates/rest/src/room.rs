@@ -61,6 +61,13 @@ impl Rest {
         })
     }
 
+    /// The search path of requests for the default schema.
+    #[must_use]
+    pub fn usual_search_path(config: &Config) -> Option<String> {
+        let schema = config.schemas.first()?;
+        Some(execute::search_path(schema, &config.extra_search_path))
+    }
+
     /// Takes new settings; requests in flight keep the old ones.
     pub fn reconfigure(&self, config: Config) {
         let timezones = Arc::clone(&self.config.load().call.timezones);

@@ -115,6 +115,7 @@ impl App {
             .map_err(because("read the database's catalog"))?;
         session.close().await;
 
+        let database = wire::with_usual_settings(database, &config);
         let data = Data::new(
             Pool::new(&database, &pool_config(&config, lanes.count()), &back),
             catalog,
@@ -206,7 +207,14 @@ async fn with_database_settings(
     sources.database = catalog::role_config(session)
         .await
         .map_err(because("read the settings of the database role"))?;
-    Ok((load(loaded.config.mode, &sources)?, sources))
+    let fresh = load(loaded.config.mode, &sources)?;
+    // The others have been told by whoever loaded first.
+    for warning in &fresh.warnings {
+        if !loaded.warnings.contains(warning) {
+            tracing::warn!("{warning}");
+        }
+    }
+    Ok((fresh, sources))
 }
 
 fn pool_config(config: &Config, lanes: usize) -> PoolConfig {

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use kernel::Secret;
 
 pub use sources::{Flag, Origin, Setting, Sources, Value};
@@ -84,7 +85,7 @@ pub struct ApiConfig {
     /// Send Server-Timing.
     pub server_timing: bool,
     /// Header to echo.
-    pub trace_header: Option<String>,
+    pub trace_header: Option<HeaderName>,
 }
 
 impl ApiConfig {
@@ -314,11 +315,37 @@ fn from(origin: Option<&Origin>) -> String {
 pub fn load(mode: Mode, sources: &Sources) -> Result<Loaded, ConfigError> {
     let merged = sources::merge(mode, sources)?;
     let config = check::check(mode, &merged)?;
+    let mut warnings = merged.warnings;
+    warnings.extend(without_effect(&config, &merged.settings));
     Ok(Loaded {
         config,
         settings: merged.settings,
-        warnings: merged.warnings,
+        warnings,
     })
+}
+
+/// The channel that the catalog's keeper listens on, whatever was said.
+const CHANNEL: &str = "pgrst";
+
+/// Settings that are known and checked, but that nothing here obeys yet:
+/// whoever asks for another behaviour is told that it does not come.
+fn without_effect(
+    config: &Config,
+    settings: &BTreeMap<&'static str, Setting>,
+) -> impl Iterator<Item = String> {
+    let channel = config.db.channel.as_deref();
+    let asked = [
+        ("db.pre_config", config.db.pre_config.is_some()),
+        ("db.channel", channel.is_some_and(|name| name != CHANNEL)),
+        ("rest.legacy_target_names", !config.rest.legacy_target_names),
+    ];
+    asked
+        .into_iter()
+        .filter(|&(_, asked)| asked)
+        .filter_map(|(path, _)| {
+            let origin = &settings.get(path)?.origin;
+            Some(format!("setting `{path}` ({origin}) has no effect yet"))
+        })
 }
 
 impl Loaded {

@@ -246,6 +246,8 @@ async fn prepare(plan: &Plan<'_>, targets: &Targets, own: bool) -> Result<Prepar
     if let Some(project) = plan.project {
         let mut session = connect(&targets.project).await?;
         prepared.applied = project.apply(&mut session, own && plan.seed).await?;
+        let other = project.other_version(session.server_version());
+        prepared.applied.warnings.extend(other);
         session.close().await;
     }
     // As the platform's role, which may close what the project left open.

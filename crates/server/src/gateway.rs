@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use kernel::{Caller, Clock, Rng};
@@ -74,6 +74,7 @@ pub struct Gateway {
     cors: Cors,
     rates: Rates,
     ids: RequestIds,
+    trace: Option<HeaderName>,
     jwks: String,
     health: Health,
     metrics: Arc<Metrics>,
@@ -131,6 +132,7 @@ impl Gateway {
             },
             rates: Rates::new(config.rate_limit),
             ids: RequestIds::new(&world.rng),
+            trace: config.api.trace_header.clone(),
             jwks,
             health: world.health,
             metrics: world.metrics,
@@ -151,6 +153,10 @@ impl Gateway {
         let _in_flight = self.metrics.enter();
         let id = self.ids.of(request.headers());
         let origin = request.headers().get(ORIGIN).cloned();
+        let trace = self.trace.as_ref().and_then(|name| {
+            let value = request.headers().get(name)?;
+            Some((name.clone(), value.clone()))
+        });
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let (mut response, place, role) = if let Some(response) = self.cors.preflight(&request) {
@@ -162,6 +168,10 @@ impl Gateway {
             (response, place, role)
         };
         response.headers_mut().insert(REQUEST_ID, id.clone());
+        // Last: whoever traces by our own header gets theirs back unchanged.
+        if let Some((name, value)) = trace {
+            response.headers_mut().insert(name, value);
+        }
         let elapsed = started.elapsed();
         self.metrics.observe(place, response.status(), elapsed);
         self.log(&Line {

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use kernel::Tasks;
-use pg::cluster::{Cluster, ClusterConfig};
+use pg::cluster::{Cluster, ClusterConfig, MAJORS};
 use pg::{Session, SqlBuf, Target};
 
 use crate::app::Context;
@@ -30,6 +30,8 @@ const SOCKET_PORT: u16 = 5432;
 /// Connections for one who drops and makes the others.
 const MAINTENANCE_DATABASE: &str = "template1";
 const DATABASE: &str = "postgres";
+/// The file that a managed cluster's folder is held by.
+const CLUSTER_LOCK: &str = "lock";
 
 /// A database that is open for work.
 pub struct Database {
@@ -125,9 +127,21 @@ impl Database {
         Ok((report, exposed))
     }
 
+    /// Whether there is a database to open: one by URL, or a managed cluster
+    /// that [`Database::open`] would find instead of making it.
+    #[must_use]
+    pub fn exists(config: &Config) -> bool {
+        // The lock file stays behind whatever was once started here, also when
+        // its data had to be put elsewhere.
+        let clusters = MAJORS.map(|major| format!("pg{major}"));
+        let mut traces = clusters.chain([CLUSTER_LOCK.to_owned()]);
+        config.db.url.is_some() || traces.any(|name| config.db.data_dir.join(name).exists())
+    }
+
     /// The project's files and the database's history side by side.
     pub async fn list(&self, folder: &Path) -> Result<Vec<Listed>, DevError> {
-        let mut session = connect(&self.targets.project).await?;
+        // The project's own role is missing until our schema has been applied.
+        let mut session = connect(&self.targets.platform).await?;
         let listed = migrations::list(&mut session, folder).await?;
         session.close().await;
         Ok(listed)

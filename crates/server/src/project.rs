@@ -85,6 +85,19 @@ impl Project {
         self.root.join("supabase/migrations")
     }
 
+    /// What to say when another PostgreSQL runs than the project was made for.
+    /// `running` is the server's number, as `150018`.
+    #[must_use]
+    pub fn other_version(&self, running: u32) -> Option<String> {
+        let (running, wanted) = (running / 10_000, self.config.db.major_version?);
+        (running != u32::from(wanted)).then(|| {
+            format!(
+                "supabase/config.toml says `db.major_version = {wanted}`, but PostgreSQL {running} \
+                 is running: what only one of them knows may fail"
+            )
+        })
+    }
+
     /// Brings the database up to the folder: missing migrations and, if `seed`,
     /// before them `roles.sql` and after them the seed files, unless they have
     /// run. Both are for a database of one's own, never for one that was given

@@ -1,12 +1,12 @@
 //! Which rooms there are, what each is built from, and what watches them. A
-//! new room is one function here and one line in [`rooms`].
+//! new room is one function here and one line in [`Rooms::mounted`].
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kernel::Tasks;
 use pg::catalog::{self, Catalog, LoadOptions, QualifiedName, live};
-use pg::{Pool, RequestTx, Session, SqlBuf};
+use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
 use rest::Rest;
 use rest::call::Root;
 use rest::call::prefer::TransactionChoice;
@@ -78,6 +78,18 @@ impl Rooms {
             router: Arc::clone(&self.rest).router(),
         }]
     }
+}
+
+/// Our own server takes any setting with the login. A pooler in front of
+/// somebody else's may refuse it, or hand out another session.
+#[must_use]
+pub fn with_usual_settings(mut target: Target, config: &Config) -> Target {
+    if matches!(target.host, Host::Unix(_))
+        && let Some(path) = Rest::usual_search_path(&rest_config(config))
+    {
+        target.startup.push(("search_path".to_owned(), path));
+    }
+    target
 }
 
 fn rest_config(config: &Config) -> rest::Config {

@@ -51,10 +51,16 @@ pub(super) async fn reset(
         }));
     }
     output.line(&format!(
-        "The database is new: {} migrations and {} seed files applied",
-        applied.migrations.len(),
-        applied.seeds.len()
+        "The database is new: {} and {} applied",
+        counted(applied.migrations.len(), "migration"),
+        counted(applied.seeds.len(), "seed file"),
     ))
+}
+
+/// `1 migration`, `2 migrations`.
+fn counted(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 /// The project's database, wherever it is.
@@ -65,6 +71,18 @@ pub(super) async fn open(scene: &Scene<'_>, workspace: &Workspace) -> Result<Dat
     let config = &workspace.loaded.config;
     let open = || Database::open(config, &workspace.search, &scene.context, progress);
     with_postgres(workspace, progress, open).await
+}
+
+/// The same, unless it would have to be made first.
+pub(super) async fn open_existing(
+    scene: &Scene<'_>,
+    workspace: &Workspace,
+) -> Result<Option<Database>, Failure> {
+    not_somebody_elses(workspace)?;
+    if !Database::exists(&workspace.loaded.config) {
+        return Ok(None);
+    }
+    open(scene, workspace).await.map(Some)
 }
 
 /// An instance that runs here on a database given by URL: the managed cluster,

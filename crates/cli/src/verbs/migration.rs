@@ -6,10 +6,11 @@ use server::operate::migrations_folder;
 use server::project::migrations::{self, Listed};
 
 use super::Scene;
-use super::db::open;
+use super::db::{open, open_existing};
 use crate::args::DatabaseArgs;
 use crate::failure::Failure;
 use crate::output::Tone;
+use crate::project::Workspace;
 
 /// Makes an empty file.
 pub(super) fn new(scene: &Scene<'_>, name: &str) -> Result<(), Failure> {
@@ -59,10 +60,7 @@ pub(super) async fn up(
 /// Files and history side by side.
 pub(super) async fn list(scene: &Scene<'_>, args: &DatabaseArgs) -> Result<(), Failure> {
     let workspace = scene.workspace(Mode::Dev, [args.flag()])?;
-    let database = open(scene, &workspace).await?;
-    let done = database.list(&migrations_folder(&workspace.root)).await;
-    database.close().await;
-    let listed = done?;
+    let listed = listed(scene, &workspace).await?;
     let output = scene.output;
     if output.json {
         let all: Vec<_> = listed
@@ -91,6 +89,17 @@ pub(super) async fn list(scene: &Scene<'_>, args: &DatabaseArgs) -> Result<(), F
         ))?;
     }
     Ok(())
+}
+
+/// Looking makes no cluster: where there is none, nothing has been applied.
+async fn listed(scene: &Scene<'_>, workspace: &Workspace) -> Result<Vec<Listed>, Failure> {
+    let folder = migrations_folder(&workspace.root);
+    let Some(database) = open_existing(scene, workspace).await? else {
+        return Ok(migrations::list_files(&folder)?);
+    };
+    let done = database.list(&folder).await;
+    database.close().await;
+    Ok(done?)
 }
 
 fn state(one: &Listed) -> (&'static str, Tone) {

@@ -10,7 +10,36 @@ use scratch::Scratch;
 
 /// The checksums of released files. A released file never changes, so lines
 /// are only ever added here.
-const RELEASED: &[(u32, &str)] = &[];
+const RELEASED: &[(u32, &str)] = &[
+    (
+        1,
+        "a2819214eb8dc06c48790290b34f7eacedb1bae9d63a2858960711cadd15cbe6",
+    ),
+    (
+        2,
+        "1779307e9743ef40796632243b2614211ab2fccc349d5817094b6320b4699756",
+    ),
+    (
+        3,
+        "d2d2c0ccb9c1b11ad42e48488498b0a0d2f36d0dd8b6f027e2c85a40f0fc81d2",
+    ),
+    (
+        4,
+        "09436569793136f3d189ffdfcc18798cc8527be8328a64ae7b2fd29173da7980",
+    ),
+    (
+        5,
+        "55057069cc6de9250736da2ac621268fffa6fe0a0ece11e5bcc1365cc477858d",
+    ),
+    (
+        6,
+        "9063096f18ef711e70bd5db1f6cb090917162a1e9331e2a77a124af7ff631b73",
+    ),
+    (
+        7,
+        "335c21cc714ef7516e6a95d187e29992f34662e041e42b0c32771cd7e227ec57",
+    ),
+];
 
 #[test]
 fn released_files_are_as_they_were() {

@@ -66,7 +66,12 @@ fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {
         trust_proxy: merged.flag("api.trust_proxy")?,
         metrics: merged.flag("api.metrics")?,
         server_timing: merged.flag("api.server_timing")?,
-        trace_header: merged.optional("api.trace_header"),
+        trace_header: match merged.text("api.trace_header") {
+            "" => None,
+            name => Some(name.parse().map_err(|_| {
+                merged.invalid("api.trace_header", "expected the name of a header")
+            })?),
+        },
     })
 }
 

@@ -226,3 +226,40 @@ fn the_projects_file_is_outranked_by_ours_and_sections_have_long_names() {
     let config = load(Mode::Dev, &sources).unwrap().config;
     assert!(!config.db.migrate && config.api.require_apikey);
 }
+
+#[test]
+fn what_is_not_obeyed_is_said() {
+    let asked = Sources {
+        file: Some(file(
+            "[db]\npre_config = 'f'\nchannel = 'other'\n[rest]\nlegacy_target_names = false",
+        )),
+        ..Sources::default()
+    };
+    assert_eq!(
+        load(Mode::Dev, &asked).unwrap().warnings,
+        [
+            "setting `db.pre_config` (ferrobase.toml) has no effect yet",
+            "setting `db.channel` (ferrobase.toml) has no effect yet",
+            "setting `rest.legacy_target_names` (ferrobase.toml) has no effect yet",
+        ]
+    );
+    let default = Sources {
+        file: Some(file("[db]\nchannel = 'pgrst'\npre_config = ''")),
+        ..Sources::default()
+    };
+    assert!(load(Mode::Dev, &default).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn the_reference_page_has_every_setting() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let missing: Vec<_> = KEYS
+        .iter()
+        .map(|key| key.path)
+        .filter(|path| !page.contains(&format!("\n| `{path}` |")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:?}"
+    );
+}

@@ -157,6 +157,26 @@ impl Door {
 }
 
 #[tokio::test]
+async fn the_trace_header_comes_back_unchanged() {
+    for name in ["x-trace", "x-request-id"] {
+        let door = door(&[("PGRST_SERVER_TRACE_HEADER", name)]);
+        // Not fit for a request id of ours.
+        let sent = "a b";
+        for path in ["/health", "/rest/v1/items", "/nowhere"] {
+            let answer = door.get(path, &[(name, sent)]).await;
+            assert_eq!(answer.headers[name], sent, "{path}");
+        }
+        assert!(
+            !door
+                .get("/health", &[])
+                .await
+                .headers
+                .contains_key("x-trace")
+        );
+    }
+}
+
+#[tokio::test]
 async fn both_key_families_and_user_tokens_become_roles() {
     let door = door(&[]);
     let bearer = |token: &str| format!("Bearer {token}");

@@ -1,6 +1,6 @@
 //! `supabase/migrations/<version>_<name>.sql`: found, compared with what the
 //! database remembers, applied in order, each with its record in one
-//! transaction. [`plan`] is the rule and pure; [`up`] and [`list`] do it.
+//! transaction. `plan` is the rule and pure; [`up`] and [`list`] do it.
 
 use std::path::{Path, PathBuf};
 
@@ -256,8 +256,18 @@ async fn apply_all(
 
 /// Files and history side by side.
 pub async fn list(session: &mut Session, folder: &Path) -> Result<Vec<Listed>, ProjectError> {
-    let (files, _) = local(folder)?;
-    let applied = history::applied(session).await?;
+    Ok(compare(
+        &local(folder)?.0,
+        &history::applied(session).await?,
+    ))
+}
+
+/// The same for a database that does not exist yet.
+pub fn list_files(folder: &Path) -> Result<Vec<Listed>, ProjectError> {
+    Ok(compare(&local(folder)?.0, &[]))
+}
+
+fn compare(files: &[MigrationFile], applied: &[Applied]) -> Vec<Listed> {
     let gone = applied
         .iter()
         .filter(|a| !files.iter().any(|f| f.version == a.version));
@@ -276,7 +286,7 @@ pub async fn list(session: &mut Session, folder: &Path) -> Result<Vec<Listed>, P
         applied: applied.iter().any(|a| a.version == f.version),
     }));
     listed.sort_by(|a, b| a.version.cmp(&b.version));
-    Ok(listed)
+    listed
 }
 
 /// Makes an empty migration, named for this moment in UTC, and says where.

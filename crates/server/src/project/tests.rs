@@ -285,3 +285,20 @@ async fn nodes_that_start_together_apply_each_file_once() {
     let applied = one.unwrap().applied.len() + two.unwrap().applied.len();
     assert_eq!(applied, 2);
 }
+
+#[test]
+fn another_postgres_than_the_projects_is_told() {
+    let mut project = Project {
+        root: "/".into(),
+        config: ProjectConfig::default(),
+        warnings: Vec::new(),
+    };
+    assert_eq!(project.other_version(150_018), None);
+    project.config.db.major_version = Some(15);
+    assert_eq!(project.other_version(150_018), None);
+    let said = project.other_version(170_004).unwrap();
+    assert!(
+        said.contains("major_version = 15") && said.contains("PostgreSQL 17"),
+        "{said}"
+    );
+}
