@@ -3,10 +3,10 @@
 //! All test processes of a build folder share one throw-away cluster, which
 //! lies in `target/test-pg-<user>` and keeps nothing safe (`fsync=off`). The
 //! first process starts it; a small watchdog stops and removes it once no
-//! process has used it for twenty seconds. Each [`TestDb`] is cloned from a
+//! process has used it for twenty seconds. Each `TestDb` is cloned from a
 //! template that has the platform schema, and is dropped with its value.
 //!
-//! Start with [`TestDb::new`]. Everything here panics instead of returning
+//! Start with `TestDb::new`. Everything here panics instead of returning
 //! errors: a test without its database has nothing left to do.
 
 use std::fs::{self, File, OpenOptions};
