@@ -103,7 +103,7 @@ pub(crate) struct Manner {
     /// Which prepared statements may be shared: one set per role, since a
     /// plan under row level security belongs to a role.
     pub(crate) scope: Arc<str>,
-    /// Identifies the statement for [`Timings`]; `None` is never pipelined.
+    /// Identifies the statement for `timings`; `None` is never pipelined.
     pub(crate) timing: Option<u64>,
     /// It may change settings beyond its transaction, which the next caller
     /// must not find.

@@ -343,3 +343,17 @@ async fn notifications_replace_the_catalog_and_survive_a_lost_connection() {
     session.close().await;
     database.tasks.stop().await;
 }
+
+/// Else every request of every project would pay for settings that nobody
+/// reads.
+#[tokio::test]
+async fn our_own_schema_reads_and_changes_no_settings() {
+    let db = pg::testing::TestDb::new().await;
+    let mut session = db.session().await;
+    let options = pg::catalog::LoadOptions::for_schemas(vec!["public".to_owned()]);
+    let catalog = load(&mut session, &options).await.unwrap();
+    assert!(!catalog.request_settings_used);
+    assert!(!catalog.response_settings_used);
+    assert!(!catalog.session_settings_used);
+    session.close().await;
+}
