@@ -14,6 +14,8 @@ SELECT
       ))
       AND (
         p.prosrc ~* 'set_config|(^|[;\n'']|begin|then|else|loop)\s*(re)?set\s'
+        -- Dynamic SQL that has the word at all, wherever it stands.
+        OR (p.prosrc ~* 'execute' AND p.prosrc ~* '\m(re)?set\M')
         OR p.prosqlbody::text LIKE '%:funcid 2078 %'
         OR l.lanname NOT IN ('sql', 'plpgsql', 'internal', 'c')
       )
