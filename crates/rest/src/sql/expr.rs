@@ -188,10 +188,7 @@ pub(super) fn logic(out: &mut SqlBuf, table: &QualifiedName, tree: &PlanLogic) {
             out.lit(if *negated { "NOT (" } else { "(" });
             for (index, branch) in branches.iter().enumerate() {
                 if index > 0 {
-                    out.lit(match operator {
-                        LogicOperator::And => " AND ",
-                        LogicOperator::Or => " OR ",
-                    });
+                    out.lit(between(*operator));
                 }
                 logic(out, table, branch);
             }
@@ -342,6 +339,14 @@ pub(super) fn order(out: &mut SqlBuf, table: &QualifiedName, terms: &[PlanOrder]
             Some(OrderNulls::Last) => " NULLS LAST",
             None => "",
         });
+    }
+}
+
+/// What stands between the branches of a group.
+pub(super) fn between(operator: LogicOperator) -> &'static str {
+    match operator {
+        LogicOperator::And => " AND ",
+        LogicOperator::Or => " OR ",
     }
 }
 

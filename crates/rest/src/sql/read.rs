@@ -405,10 +405,7 @@ fn count_logic(out: &mut SqlBuf, node: &ReadNode, table: &QualifiedName, tree: &
             out.lit(if *negated { "NOT (" } else { "(" });
             for (index, branch) in branches.iter().enumerate() {
                 if index > 0 {
-                    out.lit(match operator {
-                        crate::call::ast::LogicOperator::And => " AND ",
-                        crate::call::ast::LogicOperator::Or => " OR ",
-                    });
+                    out.lit(expr::between(*operator));
                 }
                 count_logic(out, node, table, branch);
             }
