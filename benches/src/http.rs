@@ -100,17 +100,22 @@ async fn connection(
 
 /// Whether a whole, successful answer has arrived.
 fn complete(buffer: &[u8]) -> Result<bool> {
-    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+    let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") else {
         return Ok(false);
     };
-    let head = String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).to_lowercase();
-    if !head.starts_with("http/1.1 20") {
-        let body = String::from_utf8_lossy(buffer.get(end..).unwrap_or_default());
-        bail!("{} {body}", head.lines().next().unwrap_or_default());
+    let (head, rest) = buffer.split_at(end);
+    if !head.starts_with(b"HTTP/1.1 20") {
+        bail!("{}", String::from_utf8_lossy(buffer));
     }
-    let length: usize = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(Ok(0), |length| length.trim().parse())?;
-    Ok(buffer.len() >= end + 4 + length)
+    Ok(rest.len() >= 4 + content_length(head).unwrap_or(0))
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let line = head.split(|byte| *byte == b'\n').find(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })?;
+    let digits = line.get(NAME.len()..)?.trim_ascii();
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -23,6 +23,12 @@ use crate::args::Args;
 use crate::output::Output;
 use crate::project::Environment;
 
+/// A request makes about a hundred small allocations; the system's allocator
+/// took a quarter of the time between reading one and answering it. Without
+/// transparent huge pages, or each thread's first one costs two megabytes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let environment = Environment::read();
     let args = match Args::try_parse() {

@@ -32,7 +32,7 @@ use connection::Connection;
 pub(crate) use connection::is_stale_plan;
 pub(crate) use lease::Lease;
 use lease::LeaseCommand;
-use placement::{Slot, State};
+use placement::{Company, Slot, State};
 
 /// How the pool behaves.
 #[derive(Clone, Debug)]
@@ -45,6 +45,9 @@ pub struct PoolConfig {
     /// Connections that quick jobs spread over before they share. More than
     /// two per core only makes Postgres switch between processes.
     pub quick_connections: usize,
+    /// Connections that quick writes spread over before they share: so many
+    /// commits wait for the disk together.
+    pub write_connections: usize,
     /// How long a job may wait for a connection.
     pub acquire_limit: Duration,
     /// A connection unused for this long is closed.
@@ -59,9 +62,9 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             lanes: 1,
-            // As many commits wait for the disk together.
             connections_max: 32,
             quick_connections: 4,
+            write_connections: 16,
             acquire_limit: Duration::from_secs(10),
             idle_limit: Duration::from_secs(60),
             result_bytes_max: 256 << 20,
@@ -105,6 +108,8 @@ pub(crate) struct Manner {
     pub(crate) scope: Arc<str>,
     /// Identifies the statement for `timings`; `None` is never pipelined.
     pub(crate) timing: Option<u64>,
+    /// It changes no data.
+    pub(crate) read_only: bool,
     /// It may change settings beyond its transaction, which the next caller
     /// must not find.
     pub(crate) reset: bool,
@@ -174,6 +179,7 @@ impl Pool {
         let share = PoolConfig {
             connections_max: (config.connections_max / lanes).max(1),
             quick_connections: (config.quick_connections / lanes).max(1),
+            write_connections: (config.write_connections / lanes).max(1),
             ..config.clone()
         };
         let lane = |_| {
@@ -245,6 +251,7 @@ impl Pool {
         let manner = Manner {
             scope: Arc::from(""),
             timing: None,
+            read_only: false,
             reset,
         };
         let commands = self.submit(Work::Lease(reply), manner, answer).await?;
@@ -299,18 +306,20 @@ impl Inner {
             return Err(Error::Closed);
         }
         let now = Instant::now();
-        let quick = job
-            .manner
-            .timing
-            .is_some_and(|key| state.timings.is_quick(key));
-        if let Some(id) = state.choose(quick, self.config.quick_connections, now) {
-            state.assign(id, job, quick, now);
+        let company = match job.manner.timing {
+            Some(key) if !state.timings.is_quick(key) => Company::Nobody,
+            Some(_) if job.manner.read_only => Company::Reads,
+            Some(_) => Company::Writes,
+            None => Company::Nobody,
+        };
+        if let Some(id) = state.choose(company, &self.config, now) {
+            state.assign(id, job, company, now);
             return Ok(true);
         }
         if state.waiting.len() >= WAITING_MAX {
             return Err(Error::Busy);
         }
-        state.wait(job, quick, now);
+        state.wait(job, company, now);
         if state.slots.len() + state.connecting < self.config.connections_max {
             state.connecting += 1;
             drop(state);

@@ -132,17 +132,17 @@ impl RequestTx {
     /// once when the schema changed under a prepared statement: nothing was
     /// done then.
     pub async fn run(self, pool: &Pool) -> Result<Vec<Rows>, Error> {
-        let timing = self.read_only.then(|| self.timing());
+        let timing = Some(self.timing());
         let before = 1 + usize::from(self.explicit());
         let own = self.statements.len();
         let scope = Arc::clone(&self.role);
-        let reset = self.reset;
-        let segments = self.segments();
         let manner = Manner {
             scope,
             timing,
-            reset,
+            read_only: self.read_only,
+            reset: self.reset,
         };
+        let segments = self.segments();
         let first = pool.run(segments.clone(), manner.clone()).await;
         let results = match first {
             Err(error) if crate::pool::is_stale_plan(&error) => {

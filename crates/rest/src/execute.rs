@@ -40,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) call: &'a Call,
     pub(crate) headers: &'a HeaderMap,
+    /// The search path of the call's schema.
+    pub(crate) search_path: &'a str,
 }
 
 /// Looks at an outcome before it is committed.
@@ -161,10 +163,10 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     let empty = Vec::new();
     let of_role = catalog.role_settings.get(&caller.role).unwrap_or(&empty);
     let mut tx = RequestTx::new(&caller.role, &caller.claims, of_role);
-    let path = search_path(&call.schema, &config.extra_search_path);
     // Where connections begin with the usual one, Postgres need not look its
     // schemas up again for every request.
-    if context.pool.target().startup_setting("search_path") != Some(&path) {
+    let path = context.search_path;
+    if context.pool.target().startup_setting("search_path") != Some(path) {
         tx.set("search_path", path);
     }
     if catalog.request_settings_used || config.pre_request.is_some() {

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -39,6 +37,8 @@ pub struct Rest {
 struct Settings {
     config: Config,
     call: CallConfig,
+    /// The search path of each schema, in the order of `config.schemas`.
+    search_paths: Vec<String>,
 }
 
 /// How long the stages of a request took, for `Server-Timing`.
@@ -82,13 +82,14 @@ impl Rest {
         self.config.store(Arc::new(settings));
     }
 
-    /// The room's whole public face. Paths are taken as they come, so it is
-    /// mounted as a fallback below [`Config::base_path`].
-    pub fn router(self: Arc<Self>) -> Router {
-        Router::new()
-            .route("/", any(handle))
-            .route("/{*path}", any(handle))
-            .with_state(self)
+    /// The room's whole public face: any path below [`Config::base_path`] and
+    /// any method.
+    pub async fn serve(self: Arc<Self>, request: Request) -> Response {
+        match self.answer(request).await {
+            Ok(response) => response,
+            Err(error) if self.config.load().config.minimal_errors => error.into_brief_response(),
+            Err(error) => error.into_response(),
+        }
     }
 
     /// One request, read top to bottom. `buffer` waits for the client and
@@ -114,6 +115,7 @@ impl Rest {
             caller,
             call: &call,
             headers: &parts.headers,
+            search_path: settings.search_path(&call.schema),
         };
         let mut response = match &plan {
             Plan::Info { allow } => reply::info(allow),
@@ -139,15 +141,21 @@ impl Settings {
             transaction_choice: config.transaction_choice,
             timezones,
         };
-        Self { config, call }
+        let path = |schema| execute::search_path(schema, &config.extra_search_path);
+        let search_paths = config.schemas.iter().map(path).collect();
+        Self {
+            config,
+            call,
+            search_paths,
+        }
     }
-}
 
-async fn handle(State(rest): State<Arc<Rest>>, request: Request) -> Response {
-    match rest.answer(request).await {
-        Ok(response) => response,
-        Err(error) if rest.config.load().config.minimal_errors => error.into_brief_response(),
-        Err(error) => error.into_response(),
+    fn search_path(&self, schema: &str) -> &str {
+        let index = self.config.schemas.iter().position(|one| one == schema);
+        // A call names one of the schemas or is refused before this.
+        index
+            .and_then(|index| self.search_paths.get(index))
+            .map_or("", String::as_str)
     }
 }
 

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -16,7 +15,6 @@ use pg::Session;
 use pg::catalog::{LoadOptions, load};
 use pg::testing::TestDb;
 use rest::{Config, Rest};
-use tower::ServiceExt as _;
 
 /// A column of every base type, with the values that are easy to get wrong.
 const SCHEMA: &str = r#"
@@ -75,7 +73,7 @@ const ZONES: [&str; 5] = [
 
 /// A room on a database, and what keeps both running.
 struct Served {
-    router: Router,
+    rest: Arc<Rest>,
     session: Session,
     _db: TestDb,
     _tasks: Tasks,
@@ -101,7 +99,7 @@ async fn serve(schema: &str) -> Served {
             .collect::<HashSet<_>>(),
     );
     Served {
-        router: rest.router(),
+        rest,
         session,
         _db: db,
         _tasks: tasks,
@@ -126,7 +124,7 @@ impl Served {
         let mut request = request.body(Body::empty()).unwrap();
         let caller = Caller::anonymous(role);
         request.extensions_mut().insert(caller);
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = Arc::clone(&self.rest).serve(request).await;
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -226,6 +226,7 @@ fn pool_config(config: &Config, lanes: usize) -> PoolConfig {
     if let Some(connections) = config.db.pool_size {
         pool.connections_max = connections;
         pool.quick_connections = pool.quick_connections.min(connections);
+        pool.write_connections = pool.write_connections.min(connections);
     }
     pool
 }

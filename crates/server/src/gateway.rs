@@ -3,8 +3,8 @@
 //! by key, the room within its time, then CORS marks, metrics and one log line.
 //!
 //! It is one function over plain parts rather than a tower of layers: a request
-//! should cost less here than one system call does. Rooms are finished axum
-//! routers under a prefix; they read the verified caller with
+//! should cost less here than one system call does. Rooms are functions from
+//! request to response under a prefix; they read the verified caller with
 //! [`kernel::Caller::of`] and never see keys in queries.
 //!
 //! Start at `handle`; `identity.rs` says who is calling, `reply.rs` what the
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -64,7 +65,19 @@ pub struct Room {
     /// Whether the gateway may refuse for it.
     pub access: Access,
     /// The room.
-    pub router: Router,
+    pub service: Service,
+}
+
+/// Answers requests whose prefix has been removed.
+pub type Service = Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// A room that is an axum router.
+#[must_use]
+pub fn routed(router: Router) -> Service {
+    Box::new(move |request| {
+        let answer = router.clone().oneshot(request);
+        Box::pin(answer.map(|answer| answer.unwrap_or_else(|never| match never {})))
+    })
 }
 
 /// The front door with everything it needs.
@@ -158,7 +171,7 @@ impl Gateway {
             Some((name.clone(), value.clone()))
         });
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let uri = request.uri().clone();
         let (mut response, place, role) = if let Some(response) = self.cors.preflight(&request) {
             (response, OWN, None)
         } else {
@@ -176,7 +189,7 @@ impl Gateway {
         self.metrics.observe(place, response.status(), elapsed);
         self.log(&Line {
             method,
-            path,
+            uri,
             status: response.status(),
             elapsed,
             role,
@@ -283,10 +296,9 @@ impl Gateway {
         request: Request<Body>,
         overrun: Option<&Overrun>,
     ) -> Response<Body> {
-        let answer = AssertUnwindSafe(room.router.clone().oneshot(request)).catch_unwind();
+        let answer = AssertUnwindSafe((room.service)(request)).catch_unwind();
         let response = match tokio::time::timeout(self.limits.request_time, answer).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
+            Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
                 tracing::error!(
                     room = room.name,
@@ -357,12 +369,12 @@ impl Gateway {
         if wanted {
             tracing::info!(
                 http.method = %line.method,
-                http.path = line.path,
+                http.path = line.uri.path(),
                 http.status = line.status.as_u16(),
                 duration_us = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX),
                 role = line.role.as_deref().unwrap_or("-"),
                 request.id = line.id.to_str().unwrap_or("-"),
-                "{} {} {}", line.method, line.path, line.status.as_u16(),
+                "{} {} {}", line.method, line.uri.path(), line.status.as_u16(),
             );
         }
     }
@@ -389,7 +401,7 @@ pub struct World {
 
 struct Line {
     method: Method,
-    path: String,
+    uri: Uri,
     status: StatusCode,
     elapsed: Duration,
     role: Option<Arc<str>>,

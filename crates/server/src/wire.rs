@@ -75,7 +75,10 @@ impl Rooms {
             prefix: "/rest/v1",
             dialect: Dialect::Rest,
             access: Access::Checked,
-            router: Arc::clone(&self.rest).router(),
+            service: {
+                let rest = Arc::clone(&self.rest);
+                Box::new(move |request| Box::pin(Arc::clone(&rest).serve(request)))
+            },
         }]
     }
 }

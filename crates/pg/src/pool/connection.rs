@@ -28,6 +28,11 @@ use crate::wire::{encode, frame};
 /// Room to read into. A 100-row list fits; a larger answer comes in pieces.
 const READ_CHUNK: usize = 32 * 1024;
 
+/// With less room than this there is new room made. Rows that somebody still
+/// holds keep theirs, so asking for all of it every time would allocate it
+/// every time.
+const READ_ROOM_MIN: usize = 8 * 1024;
+
 pub(super) struct Connection {
     stream: Stream,
     input: BytesMut,
@@ -89,7 +94,9 @@ impl Connection {
             if closing && self.in_flight.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.input.reserve(READ_CHUNK);
+            if self.input.capacity() - self.input.len() < READ_ROOM_MIN {
+                self.input.reserve(READ_CHUNK);
+            }
             let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::Closed)),
@@ -136,6 +143,7 @@ impl Connection {
                     scope,
                     timing,
                     reset,
+                    ..
                 } = job.manner;
                 self.send(Kind::Job(reply), segments, &scope, timing)?;
                 if reset {

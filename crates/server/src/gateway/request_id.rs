@@ -20,7 +20,7 @@ pub(super) struct RequestIds {
 impl RequestIds {
     pub(super) fn new(rng: &Rng) -> Self {
         Self {
-            start: format!("{:016x}", u64::from_le_bytes(rng.bytes())),
+            start: format!("{:016x}-", u64::from_le_bytes(rng.bytes())),
             next: AtomicU64::new(0),
         }
     }
@@ -34,7 +34,35 @@ impl RequestIds {
             return id.clone();
         }
         let count = self.next.fetch_add(1, Ordering::Relaxed);
-        HeaderValue::try_from(format!("{}-{count:x}", self.start))
-            .unwrap_or(HeaderValue::from_static("-"))
+        let mut id = String::with_capacity(self.start.len() + HEX_DIGITS_MAX);
+        id.push_str(&self.start);
+        push_hex(&mut id, count);
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Digits of the largest count.
+const HEX_DIGITS_MAX: usize = 16;
+
+/// As `{:x}` does, at a fraction of its cost: every request gets an id.
+fn push_hex(out: &mut String, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        let nibble = u32::try_from(number >> (digit * 4) & 0xf).unwrap_or(0);
+        out.push(char::from_digit(nibble, 16).unwrap_or('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_as_the_standard_library_writes_it() {
+        for number in [0, 1, 15, 16, 255, 4096, 0xdead_beef, u64::MAX] {
+            let mut out = String::new();
+            push_hex(&mut out, number);
+            assert_eq!(out, format!("{number:x}"));
+        }
     }
 }

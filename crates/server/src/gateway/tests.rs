@@ -57,7 +57,7 @@ fn room(name: &'static str, prefix: &'static str, access: Access) -> Room {
         prefix,
         dialect: Dialect::Rest,
         access,
-        router,
+        service: routed(router),
     }
 }
 

@@ -55,7 +55,7 @@ async fn serve(env: &[(&str, &str)]) -> Server {
         prefix: "/rest/v1",
         dialect: Dialect::Rest,
         access: Access::Checked,
-        router,
+        service: crate::gateway::routed(router),
     };
     let world = World {
         clock: Clock::system(),
