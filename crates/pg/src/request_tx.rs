@@ -95,10 +95,8 @@ impl RequestTx {
         self
     }
 
-    /// Refuses every change of data. Only such a transaction may share its
-    /// connection with others in flight: one that writes may wait for a lock,
-    /// and its commit waits for the disk, which several connections do at once
-    /// and one connection after the other.
+    /// Refuses every change of data. Such transactions share connections
+    /// sooner and more deeply than those that write.
     pub fn read_only(&mut self) -> &mut Self {
         if !self.read_only {
             self.read_only = true;

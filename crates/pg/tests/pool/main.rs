@@ -27,7 +27,7 @@ async fn run(pool: &Pool, sql: &'static str) -> Result<Rows, Error> {
 
 async fn run_buf(pool: &Pool, sql: SqlBuf) -> Result<Rows, Error> {
     let mut tx = tx("authenticated");
-    // Only what reads may share a connection.
+    // Reads share connections sooner than writes.
     if !sql.text().starts_with("INSERT") {
         tx.read_only();
     }

@@ -112,6 +112,83 @@ async fn a_slow_statement_delays_no_quick_one() {
     slow.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn a_write_that_waits_for_a_lock_delays_no_other_table() {
+    let mut config = small(2);
+    config.write_connections = 1;
+    let f = with(config).await;
+    let insert = |text: &'static str, id: i32| {
+        let mut sql = SqlBuf::new();
+        sql.lit(text).param(id.to_string()).lit(")");
+        sql
+    };
+    let note = |id| insert("INSERT INTO notes VALUES (", id);
+    let child = |id| insert("INSERT INTO children VALUES (", id);
+    for id in 0..8 {
+        run_buf(&f.pool, note(id)).await.unwrap();
+        run_buf(&f.pool, child(id)).await.unwrap();
+    }
+    let mut holder = f.db.session().await;
+    holder
+        .script("BEGIN; LOCK TABLE notes IN SHARE ROW EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let pool = f.pool.clone();
+    let stuck = note(100);
+    let stuck = f.tasks.spawn(
+        "stuck",
+        async move { run_buf(&pool, stuck).await.map(drop) },
+    );
+    while f.pool.stats().busy == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Longer than a connection may take without looking stuck.
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let mut jobs = tokio::task::JoinSet::new();
+    for id in 100..120 {
+        let (pool, child) = (f.pool.clone(), child(id));
+        jobs.spawn(async move { run_buf(&pool, child).await.map(drop) });
+    }
+    while let Some(job) = jobs.join_next().await {
+        job.unwrap().unwrap();
+    }
+    assert!(!stuck.is_finished(), "the lock is still held");
+    holder.script("COMMIT").await.unwrap();
+    stuck.await.unwrap().unwrap();
+    let children = scalar(&f.pool, "SELECT count(*) FROM children").await;
+    assert_eq!(children, "28");
+}
+
+#[tokio::test]
+async fn an_error_among_writes_that_share_a_connection_is_its_own() {
+    let mut config = small(1);
+    config.write_connections = 1;
+    let f = with(config).await;
+    let note = |id: i32| {
+        let mut sql = SqlBuf::new();
+        sql.lit("INSERT INTO notes VALUES (").param(id.to_string());
+        sql.lit(")");
+        sql
+    };
+    for id in 0..8 {
+        run_buf(&f.pool, note(id)).await.unwrap();
+    }
+    let mut jobs = tokio::task::JoinSet::new();
+    for id in 8..208 {
+        let pool = f.pool.clone();
+        // Every fifth is there already.
+        let note = note(if id % 5 == 0 { 0 } else { id });
+        jobs.spawn(async move { (id % 5 == 0, run_buf(&pool, note).await.map(drop)) });
+    }
+    while let Some(job) = jobs.join_next().await {
+        let (twice, result) = job.unwrap();
+        let expected = if twice { Some("23505") } else { None };
+        assert_eq!(super::code(&result), expected);
+    }
+    let notes = scalar(&f.pool, "SELECT count(*) FROM notes").await;
+    assert_eq!(notes, "168");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_statement_gets_its_turn_among_quick_ones() {
     let f = fixture(1).await;
