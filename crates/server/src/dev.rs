@@ -21,6 +21,7 @@ use crate::keys;
 use crate::listen::Listeners;
 use crate::operate::{self, Search};
 use crate::project::{Applied, Exposed, Project, ProjectError, unprotected_tables};
+use crate::typegen::TypegenError;
 
 /// The role that requests enter the managed database with.
 const AUTHENTICATOR: &str = "authenticator";
@@ -48,6 +49,9 @@ pub enum DevError {
     /// `db.url` cannot be read.
     #[error("setting `db.url` is not valid: {0}")]
     Target(#[from] TargetError),
+    /// The types of the database.
+    #[error("could not read the database's types")]
+    Types(#[from] TypegenError),
     /// The rest.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -6,6 +6,7 @@
 //! views, `routines` looks at functions as PostgREST does, `resolve` names
 //! types, `render` puts the document together, and `document` and `layout`
 //! lay it out as the official formatter would.
+//! [`Watch`] does it again whenever the schema changes.
 //!
 //! Invariants: the same schema gives the same bytes, whatever the object ids,
 //! whoever asks and wherever; only names of the catalog reach the text, and
@@ -21,11 +22,14 @@ mod relationships;
 mod render;
 mod resolve;
 mod routines;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use pg::Session;
+
+pub use watch::Watch;
 
 /// What to print.
 #[derive(Clone, Debug)]
