@@ -123,10 +123,9 @@ fn fits(items: &[Layout], rest: &[Todo<'_>], room: usize) -> bool {
             Layout::Hard => return true,
             Layout::Line | Layout::Soft if broken => return true,
             Layout::Line => used += 1,
-            Layout::Soft => {}
             Layout::IfBroken(text) if broken => used += text.len(),
             Layout::IfFlat(text) if !broken => used += text.len(),
-            Layout::IfBroken(_) | Layout::IfFlat(_) => {}
+            Layout::Soft | Layout::IfBroken(_) | Layout::IfFlat(_) => {}
             Layout::Indent(_, items) | Layout::Join(items) => {
                 todo.extend(items.iter().rev().map(|item| (broken, item)));
             }

@@ -86,7 +86,7 @@ impl Tree {
                     Open::List(items) => tree.add(Value::List(items)),
                     Open::Node { .. } => return None,
                 },
-                _ => match tree.word(open.last_mut(), &token) {
+                _ => match tree.word(&mut open, token) {
                     Some(value) => value,
                     None => continue,
                 },
@@ -112,12 +112,12 @@ impl Tree {
 
     /// A word is a node's kind, a field's name or a value; only a value comes
     /// back.
-    fn word(&mut self, inside: Option<&mut Open>, token: &Token<'_>) -> Option<NodeId> {
+    fn word(&mut self, open: &mut [Open], token: Token<'_>) -> Option<NodeId> {
         if let Some(Open::Node {
             kind,
             fields,
             waiting,
-        }) = inside
+        }) = open.last_mut()
         {
             if kind.is_none() {
                 *kind = Some(token.text());
@@ -188,13 +188,14 @@ impl Tree {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Token<'a> {
     raw: &'a str,
 }
 
 impl Token<'_> {
     /// Without the backslashes.
-    fn text(&self) -> String {
+    fn text(self) -> String {
         let mut out = String::with_capacity(self.raw.len());
         let mut chars = self.raw.chars();
         while let Some(c) = chars.next() {

@@ -35,15 +35,15 @@ pub(super) fn never_null(views: &[View], not_null: &HashSet<(Oid, i16)>) -> Hash
         not_null,
         known: HashMap::new(),
     };
-    let mut proven = HashSet::new();
+    let mut found = HashSet::new();
     for view in views.iter().filter(|view| view.stacked) {
         for &number in view.column_names.keys() {
             if prover.view_column(view.id, i64::from(number), 0) {
-                proven.insert((view.id, number));
+                found.insert((view.id, number));
             }
         }
     }
-    proven
+    found
 }
 
 struct Prover<'a> {

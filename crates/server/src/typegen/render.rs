@@ -170,9 +170,12 @@ impl Printer<'_> {
         let columns = self.metadata.columns_of(relation.id);
         let table = relation.is_table();
         let written = |insert| {
-            let members = columns.iter().map(|column| match table {
-                true => self.written(column, insert),
-                false => self.written_through(column),
+            let members = columns.iter().map(|column| {
+                if table {
+                    self.written(column, insert)
+                } else {
+                    self.written_through(column)
+                }
             });
             Ts::tall(members.collect())
         };
@@ -263,21 +266,7 @@ impl Printer<'_> {
             });
             Ts::flat(arguments.collect())
         };
-        let returns = match &call.error {
-            Some(error) => {
-                let mark = Ts::flat(vec![Member::new("error", Ts::Word("true"))]);
-                Ts::Both(Box::new(mark), Box::new(Ts::Literal(error.clone())))
-            }
-            None => {
-                let one = call.setof.as_ref().is_some_and(|setof| setof.one_to_one);
-                let returned = self.returned(call);
-                if call.routine.returns_set && !one {
-                    Ts::Array(Box::new(returned))
-                } else {
-                    returned
-                }
-            }
-        };
+        let returns = self.returns(call);
         let mut members = vec![
             Member::new("Args", arguments),
             Member::new("Returns", returns),
@@ -292,6 +281,21 @@ impl Printer<'_> {
             members.push(Member::new("SetofOptions", Ts::tall(options)));
         }
         Ts::flat(members)
+    }
+
+    /// What a call answers with.
+    fn returns(&self, call: &Call<'_>) -> Ts {
+        if let Some(error) = &call.error {
+            let mark = Ts::flat(vec![Member::new("error", Ts::Word("true"))]);
+            return Ts::Both(Box::new(mark), Box::new(Ts::Literal(error.clone())));
+        }
+        let one = call.setof.as_ref().is_some_and(|setof| setof.one_to_one);
+        let returned = self.returned(call);
+        if call.routine.returns_set && !one {
+            Ts::Array(Box::new(returned))
+        } else {
+            returned
+        }
     }
 
     fn argument(&self, argument: &Argument) -> Ts {

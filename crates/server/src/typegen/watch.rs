@@ -66,17 +66,14 @@ impl Watch {
 
     async fn changed(&mut self) -> Result<String, TypegenError> {
         loop {
-            let session = match &mut self.session {
-                Some(session) => {
-                    notified(session).await?;
-                    session
-                }
-                None => {
-                    let mut session = Session::connect(&self.target).await?;
-                    // Listening before reading leaves no gap between the two.
-                    session.script(LISTEN).await?;
-                    self.session.insert(session)
-                }
+            let session = if let Some(session) = &mut self.session {
+                notified(session).await?;
+                session
+            } else {
+                let mut session = Session::connect(&self.target).await?;
+                // Listening before reading leaves no gap between the two.
+                session.script(LISTEN).await?;
+                self.session.insert(session)
             };
             let reading = typescript(session, &self.request);
             let text = tokio::time::timeout(ANSWER_MAX, reading)
