@@ -12,6 +12,9 @@ use crate::support::{Ferrobase, command, project, run, write};
 const TODOS: &str = "create table public.todos (id bigint primary key, title text not null);\n\
      alter table public.todos enable row level security;\n";
 
+const TAGS: &str = "create table public.tags (id int primary key);\n\
+     alter table public.tags enable row level security;\n";
+
 /// Longer than a loaded machine takes to migrate and to write a file.
 const CHANGE_MAX: Duration = Duration::from_secs(60);
 
@@ -86,17 +89,47 @@ fn a_watched_file_follows_the_schema() {
         ],
     );
     let mut watching = Watching::start(watching);
-    watching.until(&file, "todos: {");
+    until(&file, "todos: {");
     write(
         folder.path(),
         "supabase/migrations/20240102000000_tags.sql",
-        "create table public.tags (id int primary key);\n\
-         alter table public.tags enable row level security;\n",
+        TAGS,
     );
     assert_eq!(run(folder.path(), &["migration", "up"]).code, Some(0));
-    watching.until(&file, "tags: {");
+    until(&file, "tags: {");
     assert_eq!(watching.stop(), Some(0));
     assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn a_started_backend_keeps_the_file_it_is_told() {
+    let folder = project(&[("supabase/migrations/20240101000000_todos.sql", TODOS)]);
+    let file = folder.path().join("types.ts");
+    let server = Ferrobase::dev_with(folder.path(), &["--types", file.to_str().unwrap()]);
+    until(&file, "todos: {");
+    write(
+        folder.path(),
+        "supabase/migrations/20240102000000_tags.sql",
+        TAGS,
+    );
+    assert_eq!(run(folder.path(), &["migration", "up"]).code, Some(0));
+    until(&file, "tags: {");
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+/// Waits for the file to say something.
+fn until(file: &Path, text: &str) {
+    let deadline = Instant::now() + CHANGE_MAX;
+    while Instant::now() < deadline {
+        let seen = std::fs::read_to_string(file).unwrap_or_default();
+        if seen.contains(text) {
+            // It is replaced at once, never half written.
+            assert!(seen.ends_with("} as const\n"), "{seen}");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} never said `{text}`", file.display());
 }
 
 /// A verb that goes on until it is told to stop.
@@ -105,22 +138,6 @@ struct Watching(Child);
 impl Watching {
     fn start(mut command: std::process::Command) -> Self {
         Self(command.spawn().unwrap())
-    }
-
-    /// Waits for the file to say something.
-    fn until(&mut self, file: &Path, text: &str) {
-        let deadline = Instant::now() + CHANGE_MAX;
-        while Instant::now() < deadline {
-            let seen = std::fs::read_to_string(file).unwrap_or_default();
-            if seen.contains(text) {
-                // It is replaced at once, never half written.
-                assert!(seen.ends_with("} as const\n"), "{seen}");
-                return;
-            }
-            assert!(self.0.try_wait().unwrap().is_none(), "it has ended");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{} never said `{text}`", file.display());
     }
 
     fn stop(&mut self) -> Option<i32> {

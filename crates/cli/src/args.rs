@@ -55,6 +55,7 @@ pub(crate) enum Verb {
 Examples:
   ferrobase dev
   ferrobase dev --port 8000 --no-seed
+  ferrobase dev --types src/database.types.ts
   ferrobase dev --database-url postgres://postgres:postgres@localhost:5432/app
   ferrobase dev --json --port 0 --db-port 0    one line of JSON when it is ready")]
     Dev(DevArgs),
@@ -136,6 +137,9 @@ pub(crate) struct DevArgs {
     /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
+    /// Write the types for supabase-js here, and again when the schema changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) types: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 }

@@ -1,12 +1,13 @@
 //! `ferrobase gen types`: the database as types for supabase-js.
 
+use std::convert::Infallible;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use server::config::{Mode, Origin};
 use server::operate::Database;
-use server::typegen::Request;
+use server::typegen::{Request, TypegenError, Watch};
 
 use super::Scene;
 use super::db::open_existing;
@@ -32,7 +33,11 @@ pub(super) async fn run(scene: &Scene<'_>, args: &TypesArgs) -> Result<(), Failu
             "Make it with `ferrobase dev` or `ferrobase migration up`, or name one with --database-url.",
         )
     })?;
-    let request = request(&workspace, args);
+    let request = Request {
+        one_to_one: !args.postgrest_v9_compat,
+        postgrest_version: args.postgrest_version.clone(),
+        ..of_workspace(&workspace, &args.schema)
+    };
     let done = match &args.output {
         Some(file) if args.watch => watch(scene.output, &database, request, file).await,
         Some(file) => match database.types(&request).await {
@@ -48,9 +53,10 @@ pub(super) async fn run(scene: &Scene<'_>, args: &TypesArgs) -> Result<(), Failu
     done
 }
 
-fn request(workspace: &Workspace, args: &TypesArgs) -> Request {
+/// These schemas, or those of the project.
+pub(super) fn of_workspace(workspace: &Workspace, schemas: &[String]) -> Request {
     let config = &workspace.loaded.config;
-    let mut schemas = args.schema.clone();
+    let mut schemas = schemas.to_vec();
     if schemas.is_empty() {
         schemas.push(DEFAULT_SCHEMA.to_owned());
         // Where nobody has said what the API shows, only `public` is sure.
@@ -62,9 +68,23 @@ fn request(workspace: &Workspace, args: &TypesArgs) -> Request {
     Request {
         schemas,
         extra_search_path: config.db.extra_search_path.clone(),
-        one_to_one: !args.postgrest_v9_compat,
-        postgrest_version: args.postgrest_version.clone(),
+        one_to_one: true,
+        postgrest_version: None,
     }
+}
+
+/// Writes for as long as it is let; what fails is told and tried again.
+pub(super) async fn keep(output: Output, mut types: Watch, file: PathBuf) -> Infallible {
+    loop {
+        let text = types.next(|error| retrying(output, error)).await;
+        if let Err(Failure::Said(said)) = write(&file, text) {
+            output.warning(&said.message);
+        }
+    }
+}
+
+fn retrying(output: Output, error: &TypegenError) {
+    output.warning(&format!("{error}; trying again"));
 }
 
 fn print(output: Output, text: &str) -> Result<(), Failure> {
@@ -92,11 +112,8 @@ async fn watch(
     let mut signals = Signals::catch()?;
     let mut types = database.watch_types(request);
     loop {
-        let retrying = |error: &server::typegen::TypegenError| {
-            output.warning(&format!("{error}; trying again"));
-        };
         let text = tokio::select! {
-            text = types.next(retrying) => text,
+            text = types.next(|error| retrying(output, error)) => text,
             () = signals.next() => return Ok(()),
         };
         write(file, text)?;

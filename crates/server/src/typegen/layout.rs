@@ -1,7 +1,7 @@
 //! Lays text out within a line width, by Wadler's algorithm as prettier has it:
 //! a group is put on one line if it fits, and broken at its own lines if not.
 //!
-//! [`print`] walks the tree with a stack of its own.
+//! [`print()`] walks the tree with a stack of its own.
 
 use unicode_width::UnicodeWidthStr as _;
 
