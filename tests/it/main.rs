@@ -12,5 +12,6 @@ mod durability;
 mod garbage;
 mod isolation;
 mod support;
+mod types;
 mod upgrade;
 mod wire;

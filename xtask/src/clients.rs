@@ -22,22 +22,14 @@ pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
 
 fn javascript(repo: &Repo, steps: &mut Steps) {
     let folder = repo.path("tests/clients/js");
-    let old = node_major().is_none_or(|major| major < NODE_MAJOR);
-    let mut install = Command::new("npm");
-    install
-        .current_dir(&folder)
-        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-    if !old {
-        // The only optional package is a Node of our own, for machines that have an older one.
-        install.arg("--omit=optional");
-    }
-    if !steps.command("supabase-js: install", &mut install) {
-        return;
-    }
-    let node = if old {
-        own_node(&folder)
+    // Its only optional package is a Node of our own, for machines that have an older one.
+    let omitted: &[&str] = if node_is_old() {
+        &[]
     } else {
-        PathBuf::from("node")
+        &["--omit=optional"]
+    };
+    let Some(node) = install(&folder, "supabase-js: install", omitted, steps) else {
+        return;
     };
     let mut tests = Command::new(node);
     tests
@@ -53,6 +45,28 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
     steps.command("supabase-js", &mut tests);
 }
 
+/// Installs the packages of a folder as its own step, and says which Node runs them.
+pub(crate) fn install(
+    folder: &Path,
+    step: &str,
+    flags: &[&str],
+    steps: &mut Steps,
+) -> Option<PathBuf> {
+    let mut install = Command::new("npm");
+    install
+        .current_dir(folder)
+        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+        .args(flags);
+    if !steps.command(step, &mut install) {
+        return None;
+    }
+    Some(if node_is_old() {
+        own_node(folder)
+    } else {
+        PathBuf::from("node")
+    })
+}
+
 /// The Node that the optional package brought for this machine.
 fn own_node(folder: &Path) -> PathBuf {
     let arch = if cfg!(target_arch = "aarch64") {
@@ -61,6 +75,10 @@ fn own_node(folder: &Path) -> PathBuf {
         "x64"
     };
     folder.join(format!("node_modules/node-linux-{arch}/bin/node"))
+}
+
+fn node_is_old() -> bool {
+    node_major().is_none_or(|major| major < NODE_MAJOR)
 }
 
 fn node_major() -> Option<u32> {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::conformance::cluster::Cluster;
+pub(crate) use crate::conformance::cluster::Cluster;
 pub(crate) use crate::conformance::known::Known;
 use crate::conformance::replay::{Case, Replay};
 use crate::repo::Repo;

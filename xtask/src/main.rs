@@ -17,6 +17,7 @@ mod setup;
 mod step;
 mod test;
 mod tidy;
+mod types;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ const USAGE: &str = "\
 Usage: cargo xtask <chore>
 
   tidy                                the house rules: crate arrows, headers, sizes, SQL, lists that only shrink
-  test [--only PART]                  everything CI runs; PART is lint, unit, clients or conformance
+  test [--only PART]                  everything CI runs; PART is lint, unit, clients, types or conformance
   conformance [options]               replays PostgREST's specification against the built binary
       --version 14|16.2               which specification (default 14, the one that is gated)
       --config all|base|ID            which server configurations (default all)

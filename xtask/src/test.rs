@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::repo::Repo;
 use crate::setup::{self, Need};
 use crate::step::Steps;
-use crate::{clients, conformance, tidy};
+use crate::{clients, conformance, tidy, types};
 
 /// A part of the whole that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ enum Part {
     Lint,
     Unit,
     Clients,
+    Types,
     Conformance,
 }
 
@@ -36,7 +37,7 @@ impl Options {
                 other => match other.strip_prefix("--only=") {
                     Some(value) => value,
                     None => bail!(
-                        "unknown option `{other}`; there is --only lint|unit|clients|conformance"
+                        "unknown option `{other}`; there is --only lint|unit|clients|types|conformance"
                     ),
                 },
             };
@@ -44,9 +45,10 @@ impl Options {
                 "lint" => Part::Lint,
                 "unit" => Part::Unit,
                 "clients" => Part::Clients,
+                "types" => Part::Types,
                 "conformance" => Part::Conformance,
                 other => bail!(
-                    "there is no part `{other}`; there are lint, unit, clients and conformance"
+                    "there is no part `{other}`; there are lint, unit, clients, types and conformance"
                 ),
             });
         }
@@ -78,6 +80,9 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
     }
     if options.wants(Part::Clients) {
         clients::run(repo, &mut steps);
+    }
+    if options.wants(Part::Types) {
+        types::run(repo, &mut steps);
     }
     if options.wants(Part::Conformance) {
         replay(repo, &mut steps);

@@ -19,6 +19,7 @@ Examples:
   ferrobase status -o env > .env.local   URLs and keys for your app
   ferrobase migration new add_todos      an empty migration to write into
   ferrobase db reset                     rebuild the local database from the files
+  ferrobase gen types > types.ts         the database's types for supabase-js
   ferrobase serve --database-url postgres://…   production
 
 Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 130 interrupted."
@@ -54,6 +55,7 @@ pub(crate) enum Verb {
 Examples:
   ferrobase dev
   ferrobase dev --port 8000 --no-seed
+  ferrobase dev --types src/database.types.ts
   ferrobase dev --database-url postgres://postgres:postgres@localhost:5432/app
   ferrobase dev --json --port 0 --db-port 0    one line of JSON when it is ready")]
     Dev(DevArgs),
@@ -87,6 +89,11 @@ Exits with 1 when nothing runs here.")]
     Migration {
         #[command(subcommand)]
         verb: MigrationVerb,
+    },
+    /// Generate code from the database.
+    Gen {
+        #[command(subcommand)]
+        verb: GenVerb,
     },
     /// Show the project's keys, running or not.
     ///
@@ -130,6 +137,9 @@ pub(crate) struct DevArgs {
     /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
+    /// Write the types for supabase-js here, and again when the schema changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) types: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 }
@@ -205,6 +215,67 @@ pub(crate) enum MigrationVerb {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenVerb {
+    /// Print the database's types for supabase-js.
+    ///
+    /// Byte for byte what the Supabase CLI prints, formatted. Without flags it
+    /// reads the instance that runs in this folder, or its managed database.
+    #[command(after_help = "\
+Examples:
+  ferrobase gen types typescript > src/database.types.ts
+  ferrobase gen types --schema public --schema private
+  ferrobase gen types --db-url postgres://postgres:postgres@localhost:5432/app
+  ferrobase gen types --watch --output src/database.types.ts")]
+    Types(TypesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TypesArgs {
+    /// The language to print.
+    #[arg(value_enum, default_value_t = Language::Typescript)]
+    pub(crate) language: Language,
+    /// The same as a flag.
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) lang: Option<Language>,
+    /// A schema to print, again and again or with commas [default: public and
+    /// the exposed ones].
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) schema: Vec<String>,
+    /// Read this PostgreSQL instead.
+    #[arg(
+        long,
+        visible_alias = "db-url",
+        alias = "remote",
+        value_name = "URL",
+        conflicts_with = "local"
+    )]
+    pub(crate) database_url: Option<String>,
+    /// Read the local database, which is what happens without flags.
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Leave out which relationships are one to one: PostgREST 9 answered
+    /// those with arrays.
+    #[arg(long)]
+    pub(crate) postgrest_v9_compat: bool,
+    /// Tell supabase-js this PostgREST version, as types of hosted projects do.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) postgrest_version: Option<String>,
+    /// Write to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Go on, and write the file again whenever the schema changes.
+    #[arg(long, requires = "output")]
+    pub(crate) watch: bool,
+}
+
+/// What `gen types` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// For supabase-js.
+    Typescript,
 }
 
 #[derive(Debug, Subcommand)]

@@ -69,6 +69,15 @@ impl From<DevError> for Failure {
                 cause: None,
                 next_step: Some(error.next_step()),
             }),
+            DevError::Types(_) => Self::Said(Said {
+                code: "FB3007",
+                cause: error.source().map(ToString::to_string),
+                message: error.to_string(),
+                next_step: Some(
+                    "See that the role may read the catalog; a server that is busy may need another try."
+                        .to_owned(),
+                ),
+            }),
             DevError::Target(_) => failure(
                 "FB3005",
                 error.to_string(),

@@ -5,6 +5,7 @@ mod config;
 mod db;
 mod dev;
 mod doctor;
+mod gen_types;
 mod keys;
 mod migration;
 mod postgres;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use server::app::Context;
 use server::config::{Flag, Mode};
 
-use crate::args::{Args, DbVerb, MigrationVerb, Verb};
+use crate::args::{Args, DbVerb, GenVerb, MigrationVerb, Verb};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::project::{Environment, Workspace};
@@ -86,6 +87,9 @@ pub(crate) async fn run(
             } => Box::pin(migration::up(&scene, include_all, &database)).await,
             MigrationVerb::List { database } => Box::pin(migration::list(&scene, &database)).await,
         },
+        Verb::Gen {
+            verb: GenVerb::Types(args),
+        } => Box::pin(gen_types::run(&scene, &args)).await,
         Verb::Keys { serve } => keys::run(&scene, mode(serve)),
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),

@@ -21,6 +21,7 @@ use crate::keys;
 use crate::listen::Listeners;
 use crate::operate::{self, Search};
 use crate::project::{Applied, Exposed, Project, ProjectError, unprotected_tables};
+use crate::typegen::{self, TypegenError};
 
 /// The role that requests enter the managed database with.
 const AUTHENTICATOR: &str = "authenticator";
@@ -48,6 +49,9 @@ pub enum DevError {
     /// `db.url` cannot be read.
     #[error("setting `db.url` is not valid: {0}")]
     Target(#[from] TargetError),
+    /// The types of the database.
+    #[error("could not read the database's types")]
+    Types(#[from] TypegenError),
     /// The rest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -79,6 +83,7 @@ pub struct Running {
     pub cold: bool,
     /// From the call to the first request that would be answered.
     pub took: Duration,
+    platform: Target,
     cluster: Option<Cluster>,
     /// Tasks of the cluster, stopped after the app's.
     cluster_tasks: Tasks,
@@ -160,6 +165,7 @@ pub async fn run(
         db_url,
         cold: cluster.as_ref().is_some_and(|one| one.info().cold),
         took: began.elapsed(),
+        platform: targets(&config, cluster.as_ref())?.platform,
         cluster,
         cluster_tasks,
         _announcement: announcement,
@@ -317,6 +323,12 @@ pub(crate) async fn stop_cluster(cluster: Option<Cluster>, tasks: &Tasks) {
 }
 
 impl Running {
+    /// The database as types, again whenever the schema has changed.
+    #[must_use]
+    pub fn watch_types(&self, request: typegen::Request) -> typegen::Watch {
+        typegen::Watch::new(self.platform.clone(), request)
+    }
+
     /// Resolves when the managed PostgreSQL has died too often, with the reason
     /// for the operator.
     pub async fn database_failed(&self) -> String {

@@ -9,6 +9,7 @@
 //! * [`dev`]: `ferrobase dev` and `serve`: PostgreSQL, schema, project, then
 //!   the app; [`operate`] is what the other verbs do.
 //! * [`instance`]: who runs in a folder.
+//! * [`typegen`]: the database as types for supabase-js.
 //! * [`wire`]: which rooms there are and how they are built.
 //!
 //! Invariants: rooms meet only here; the environment is passed in by the
@@ -27,4 +28,5 @@ pub mod logs;
 pub mod metrics;
 pub mod operate;
 pub mod project;
+pub mod typegen;
 pub mod wire;

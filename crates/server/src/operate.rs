@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::dev::{DevError, Targets, connect, platform, stop_cluster, targets};
 use crate::project::migrations::{self, Listed, UpReport};
 use crate::project::{Applied, Exposed, Project, recreate_database, unprotected_tables};
+use crate::typegen;
 
 pub use examine::Examined;
 pub use pg::cluster::{
@@ -145,6 +146,20 @@ impl Database {
         let listed = migrations::list(&mut session, folder).await?;
         session.close().await;
         Ok(listed)
+    }
+
+    /// The database as types.
+    pub async fn types(&self, request: &typegen::Request) -> Result<String, DevError> {
+        let mut session = connect(&self.targets.platform).await?;
+        let text = typegen::typescript(&mut session, request).await;
+        session.close().await;
+        Ok(text?)
+    }
+
+    /// The same again and again, whenever the schema has changed.
+    #[must_use]
+    pub fn watch_types(&self, request: typegen::Request) -> typegen::Watch {
+        typegen::Watch::new(self.targets.platform.clone(), request)
     }
 
     /// Stops what [`Database::open`] has started.

@@ -60,6 +60,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes the cluster, loads the fixtures and makes the first copy of them.
     pub(crate) fn start(data: &Path, version: Version) -> Result<Self> {
+        let cluster = Self::bare()?;
+        cluster.load(data, version)?;
+        Ok(cluster)
+    }
+
+    /// Makes a cluster with nothing in it.
+    pub(crate) fn bare() -> Result<Self> {
         let bin = setup::postgres_15_bin().context("PostgreSQL is not installed")?;
         let folder =
             std::env::temp_dir().join(format!("ferrobase-conformance-{}", std::process::id()));
@@ -85,7 +92,6 @@ impl Cluster {
             server,
         };
         cluster.wait()?;
-        cluster.load(data, version)?;
         Ok(cluster)
     }
 
@@ -95,6 +101,11 @@ impl Cluster {
             "postgresql://Postgrest_Test_Authenticator@127.0.0.1:{}/pgrst",
             self.port
         )
+    }
+
+    /// One of its databases, for the superuser.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -188,7 +199,7 @@ impl Cluster {
     }
 
     /// Runs psql as the superuser and returns what it complained about.
-    fn psql(&self, database: &str, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn psql(&self, database: &str, arguments: &[&str]) -> Result<String> {
         let output = Command::new(self.bin.join("psql"))
             .args([
                 "-X",

@@ -1,5 +1,6 @@
 //! `ferrobase dev`: everything for one developer, and the first screen.
 
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use server::logs;
 use server::operate::ClusterError;
 
 use super::Scene;
+use super::gen_types;
 use super::postgres::with_postgres;
 use crate::args::DevArgs;
 use crate::failure::Failure;
@@ -45,7 +47,17 @@ pub(super) async fn run(scene: &Scene<'_>, args: DevArgs) -> Result<ExitCode, Fa
         Ok(()) | Err(Failure::Quiet) => {}
         Err(failure) => output.warning(&format!("{failure:?}")),
     }
-    serve_until_asked(running, signals, output).await
+    let types = args.types.map(|file| {
+        let types = running.watch_types(gen_types::of_workspace(&workspace, &[]));
+        gen_types::keep(output, types, file)
+    });
+    let meanwhile = async {
+        match types {
+            Some(types) => types.await,
+            None => std::future::pending().await,
+        }
+    };
+    serve_until_asked(running, signals, output, meanwhile).await
 }
 
 fn plan(workspace: &Workspace, seed: bool) -> Plan<'_> {
@@ -58,16 +70,18 @@ fn plan(workspace: &Workspace, seed: bool) -> Plan<'_> {
     }
 }
 
-/// Waits for a signal, or for the database to be lost for good, and stops
+/// Does `meanwhile` and waits for a signal, or for the database to be lost for good, and stops
 /// cleanly. A second signal does not wait for that.
 pub(super) async fn serve_until_asked(
     running: Running,
     mut signals: Signals,
     output: Output,
+    meanwhile: impl Future<Output = Infallible>,
 ) -> Result<ExitCode, Failure> {
     let lost = tokio::select! {
         () = signals.next() => None,
         why = running.database_failed() => Some(why),
+        never = meanwhile => match never {},
     };
     if output.terminal {
         output.note("\nStopping; once more to force.");

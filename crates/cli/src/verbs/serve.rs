@@ -54,7 +54,7 @@ pub(super) async fn run(scene: &Scene<'_>, args: ServeArgs) -> Result<ExitCode, 
             "cold": running.cold,
         }))?;
     }
-    serve_until_asked(running, signals, output).await
+    serve_until_asked(running, signals, output, std::future::pending()).await
 }
 
 /// A project's migrations are applied by `migration up`, never by a start:
