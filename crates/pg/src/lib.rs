@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod cluster;
 mod error;
 pub mod migrate;
+mod open_tx;
 mod pool;
 mod request_tx;
 mod rows;
@@ -27,8 +28,9 @@ pub mod testing;
 mod wire;
 
 pub use error::{DbError, Error};
+pub use open_tx::{OpenTx, Opening};
 pub use pool::{Pool, PoolConfig, PoolStats};
-pub use request_tx::{Isolation, OpenTx, RequestTx};
+pub use request_tx::{Isolation, RequestTx};
 pub use rows::{Column, Row, Rows, Values};
 pub use session::{Notification, Session};
 pub use sql_buf::{Param, SqlBuf, TypeName};

@@ -18,12 +18,14 @@ pub mod error;
 mod execute;
 #[cfg(test)]
 mod golden;
+mod idempotency;
 mod json;
 mod openapi;
 mod plan;
 mod reply;
 mod room;
 mod sql;
+mod tx;
 
-pub use config::Config;
+pub use config::{Config, TxLimits};
 pub use room::Rest;
