@@ -238,7 +238,11 @@ impl Preferred {
         let (zones, choice) = (&scene.call.timezones, scene.call.transaction_choice);
         let mut dialect = Preferences::parse(headers, zones, choice);
         let level = |wish: &String| ISOLATION.iter().find(|(name, _)| name == wish);
-        let isolation = dialect.invalid.iter().find_map(level).map(|(_, level)| *level);
+        let isolation = dialect
+            .invalid
+            .iter()
+            .find_map(level)
+            .map(|(_, level)| *level);
         dialect.invalid.retain(|wish| level(wish).is_none());
         dialect.check()?;
         Ok(Self { dialect, isolation })

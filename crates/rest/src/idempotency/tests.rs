@@ -39,10 +39,7 @@ fn a_key_belongs_to_role_and_subject() {
         assert_ne!(ada.id, key(&parts, &other, "").id);
     }
     let other = request("POST", "/t", &[("idempotency-key", "k2")]);
-    assert_ne!(
-        ada.id,
-        key(&other, &caller("a", r#"{"sub":"ada"}"#), "").id
-    );
+    assert_ne!(ada.id, key(&other, &caller("a", r#"{"sub":"ada"}"#), "").id);
 }
 
 #[test]
