@@ -27,4 +27,5 @@ pub mod logs;
 pub mod metrics;
 pub mod operate;
 pub mod project;
+mod prune;
 pub mod wire;
