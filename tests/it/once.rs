@@ -25,6 +25,8 @@ create policy own on public.orders to authenticated using (owner = auth.uid()) w
 create policy own on public.items to authenticated using (owner = auth.uid()) with check (owner = auth.uid());
 ";
 
+/// Duplicates, on connections, and so perhaps lanes, of their own.
+const AT_ONCE: usize = 16;
 const KILLS: usize = 10;
 const WRITERS: u64 = 4;
 /// Between two kills, so that every one hits work in progress.
@@ -192,8 +194,6 @@ fn duplicates_at_once_are_one_write_and_belong_to_one_caller() {
     let folder = project(&[("supabase/migrations/20240101000000_orders.sql", SCHEMA)]);
     let server = Arc::new(Ferrobase::dev(folder.path()));
     let token = ada(&server);
-    // On connections, and so perhaps lanes, of their own.
-    const AT_ONCE: usize = 16;
     for (path, body) in [
         ("/rest/v1/orders", json!({"note": "single"})),
         ("/rest/v1/tx", order("together")),

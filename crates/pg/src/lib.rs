@@ -4,6 +4,8 @@
 //! * [`Pool`]: the connections that requests share; [`RequestTx`] is the only
 //!   way to run a user's statement: as the caller's role, with the caller's
 //!   claims, in one round trip.
+//! * [`OpenTx`]: a transaction that holds several of them, or waits for a
+//!   condition, before it ends.
 //! * [`SqlBuf`]: the only way to build SQL.
 //! * [`catalog`]: what the database looks like.
 //! * [`cluster`]: the PostgreSQL that we start and look after.

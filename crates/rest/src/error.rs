@@ -167,9 +167,9 @@ pub enum RestError {
         /// The limit in bytes.
         max: usize,
     },
-    /// Ours, FB50xx: a transaction of the client that cannot be run.
+    /// Ours, `FB50xx`: a transaction of the client that cannot be run.
     Tx(TxFault),
-    /// Ours, FB51xx: an `Idempotency-Key` that cannot be honoured.
+    /// Ours, `FB51xx`: an `Idempotency-Key` that cannot be honoured.
     Idempotency(IdempotencyFault),
     /// One request of a transaction failed, and all were undone.
     InTransaction(Box<InTransaction>),

@@ -39,7 +39,7 @@ pub(crate) async fn keep_pruned(pool: Pool, stop: CancellationToken) {
             // here, which whoever sends one is told.
             Err(error) if matches!(error.sqlstate(), Some("42883" | "3F000" | "42501")) => return,
             Err(error) => {
-                tracing::warn!(%error, "Old idempotency keys not removed; next try later")
+                tracing::warn!(%error, "Old idempotency keys not removed; next try later");
             }
         }
     }

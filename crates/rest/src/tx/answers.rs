@@ -94,13 +94,11 @@ impl Answers {
         let mut path = reference.split('.');
         let first = path.next().unwrap_or_default();
         let by_index = first.parse::<usize>().ok();
-        let answer = match by_index {
-            Some(index) => self.list.get(index),
-            None => {
-                let named = |answer: &&Answer| answer.id.as_deref() == Some(first);
-                self.list.iter().find(named)
-            }
-        };
+        let place = by_index.or_else(|| {
+            let named = |answer: &Answer| answer.id.as_deref() == Some(first);
+            self.list.iter().position(named)
+        });
+        let answer = place.and_then(|place| self.list.get(place));
         let Some(answer) = answer else {
             return Err(fault(format!("no request before this one is '{first}'")));
         };

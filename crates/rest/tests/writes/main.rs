@@ -1,5 +1,5 @@
 //! What the dialect does not have, against a real server: several requests in
-//! one transaction ([`transactions`]), and writes that come twice
+//! one transaction ([`transactions`], [`references`]), and writes that come twice
 //! ([`idempotency`]).
 
 #![expect(
@@ -9,6 +9,7 @@
 )]
 
 mod idempotency;
+mod references;
 mod transactions;
 
 use std::sync::Arc;
