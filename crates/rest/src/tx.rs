@@ -4,7 +4,7 @@
 //! Each passes the same stages as alone; only its statement runs in a
 //! transaction that goes on. In between, settings are reset, so that what one
 //! request's function has set is not there for the next. Start at [`answer`];
-//! [`request`] reads what the client sent, [`reference`] fills in values of
+//! [`request`] reads what the client sent, [`mod@reference`] fills in values of
 //! earlier answers, [`answers`] holds those. Why it is so is in ADR 9.
 
 mod answers;
