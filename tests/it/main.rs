@@ -11,6 +11,7 @@ mod cli;
 mod durability;
 mod garbage;
 mod isolation;
+mod once;
 mod support;
 mod types;
 mod upgrade;

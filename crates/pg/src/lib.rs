@@ -4,6 +4,8 @@
 //! * [`Pool`]: the connections that requests share; [`RequestTx`] is the only
 //!   way to run a user's statement: as the caller's role, with the caller's
 //!   claims, in one round trip.
+//! * [`OpenTx`]: a transaction that holds several of them, or waits for a
+//!   condition, before it ends.
 //! * [`SqlBuf`]: the only way to build SQL.
 //! * [`catalog`]: what the database looks like.
 //! * [`cluster`]: the PostgreSQL that we start and look after.
@@ -16,6 +18,7 @@ pub mod catalog;
 pub mod cluster;
 mod error;
 pub mod migrate;
+mod open_tx;
 mod pool;
 mod request_tx;
 mod rows;
@@ -27,8 +30,9 @@ pub mod testing;
 mod wire;
 
 pub use error::{DbError, Error};
+pub use open_tx::{OpenTx, Opening};
 pub use pool::{Pool, PoolConfig, PoolStats};
-pub use request_tx::{Isolation, OpenTx, RequestTx};
+pub use request_tx::{Isolation, RequestTx};
 pub use rows::{Column, Row, Rows, Values};
 pub use session::{Notification, Session};
 pub use sql_buf::{Param, SqlBuf, TypeName};

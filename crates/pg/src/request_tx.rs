@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::error::{DbError, Error};
-use crate::pool::{Lease, Manner, Pool, Segment, Statement};
+use crate::error::Error;
+use crate::open_tx::OpenTx;
+use crate::pool::{Manner, Pool, Segment, Statement};
 use crate::rows::Rows;
 use crate::sql_buf::SqlBuf;
 
@@ -159,7 +160,7 @@ impl RequestTx {
     /// Runs the statements and keeps the transaction open. Retried as
     /// [`RequestTx::run`] is.
     pub async fn open(self, pool: &Pool) -> Result<(OpenTx, Vec<Rows>), Error> {
-        let begin = self.begin();
+        let begin = begin(self.isolation);
         let (role, rollback, reset) = (self.role, self.rollback, self.reset);
         let mut segment = vec![control(begin), statement(self.settings)];
         segment.extend(self.statements.into_iter().map(statement));
@@ -175,7 +176,7 @@ impl RequestTx {
             }
             other => (lease, other?),
         };
-        let open = OpenTx { lease, rollback };
+        let open = OpenTx::holding(lease, role, rollback);
         Ok((open, results.into_iter().skip(2).collect()))
     }
 
@@ -187,11 +188,27 @@ impl RequestTx {
         })
     }
 
-    fn begin(&self) -> &'static str {
-        match self.isolation {
-            None => "BEGIN",
-            Some(Isolation::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-            Some(Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    /// The part of an open transaction that this one becomes: its settings and
+    /// statements, for [`OpenTx::run`].
+    pub(crate) fn into_part(self) -> Part {
+        let mut segment = Vec::with_capacity(self.statements.len() + 4);
+        if self.read_only {
+            segment.push(control("SAVEPOINT ferrobase_read"));
+        }
+        // Another statement of this transaction may have left settings behind.
+        segment.push(control("RESET ALL"));
+        let before = segment.len() + 1;
+        let own = self.statements.len();
+        segment.push(statement(self.settings));
+        segment.extend(self.statements.into_iter().map(statement));
+        if self.read_only {
+            segment.push(control("RELEASE SAVEPOINT ferrobase_read"));
+        }
+        Part {
+            role: self.role,
+            segment: afresh(vec![segment]).pop().unwrap_or_default(),
+            before,
+            own,
         }
     }
 
@@ -205,7 +222,7 @@ impl RequestTx {
         let explicit = self.explicit();
         let mut main = Vec::with_capacity(self.statements.len() + 2);
         if explicit {
-            main.push(control(self.begin()));
+            main.push(control(begin(self.isolation)));
         }
         main.push(statement(self.settings));
         main.extend(self.statements.into_iter().map(statement));
@@ -221,49 +238,20 @@ impl RequestTx {
     }
 }
 
-/// A transaction that waits for its end. Dropping it rolls it back.
-#[derive(Debug)]
-pub struct OpenTx {
-    lease: Lease,
-    rollback: bool,
+/// Settings and statements within a longer transaction.
+pub(crate) struct Part {
+    pub(crate) role: Arc<str>,
+    pub(crate) segment: Segment,
+    /// Results that are not of the caller's statements.
+    pub(crate) before: usize,
+    pub(crate) own: usize,
 }
 
-impl OpenTx {
-    /// Runs one more statement in it. Not as a prepared one: were that stale,
-    /// the whole transaction would be lost.
-    pub async fn query(&self, sql: &SqlBuf) -> Result<Rows, Error> {
-        let segments = afresh(vec![vec![statement(sql.clone())]]);
-        let segment = segments.into_iter().flatten().collect();
-        let mut results = self.lease.run(segment, Arc::from("")).await?;
-        Ok(results.pop().unwrap_or_default())
-    }
-
-    /// Ends it: commits, unless it was asked to roll back.
-    pub async fn finish(self) -> Result<(), Error> {
-        let end = if self.rollback { "ROLLBACK" } else { "COMMIT" };
-        self.end(end).await
-    }
-
-    /// Undoes everything.
-    pub async fn rollback(self) -> Result<(), Error> {
-        self.end("ROLLBACK").await
-    }
-
-    async fn end(self, how: &'static str) -> Result<(), Error> {
-        let segment = vec![control(how)];
-        let results = self.lease.run(segment, Arc::from("")).await?;
-        // Postgres answers the COMMIT of a failed transaction politely, by
-        // rolling it back. Our caller must not take that for success.
-        let done = results.first().map_or("", Rows::tag);
-        if how == "COMMIT" && done != "COMMIT" {
-            return Err(Error::Db(Box::new(DbError {
-                severity: "ERROR".to_owned(),
-                code: "25P02".to_owned(),
-                message: "the transaction was rolled back because a statement failed".to_owned(),
-                ..DbError::default()
-            })));
-        }
-        Ok(())
+pub(crate) fn begin(isolation: Option<Isolation>) -> &'static str {
+    match isolation {
+        None => "BEGIN",
+        Some(Isolation::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        Some(Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
     }
 }
 
@@ -275,7 +263,7 @@ fn set_config(out: &mut SqlBuf, name: &str, value: String) {
         .lit(", true)");
 }
 
-fn statement(sql: SqlBuf) -> Statement {
+pub(crate) fn statement(sql: SqlBuf) -> Statement {
     let (text, params) = sql.into_parts();
     Statement {
         text: Arc::from(text),
@@ -286,14 +274,14 @@ fn statement(sql: SqlBuf) -> Statement {
 
 /// For a second try: every connection may hold the same stale statement, so
 /// none is used.
-fn afresh(mut segments: Vec<Segment>) -> Vec<Segment> {
+pub(crate) fn afresh(mut segments: Vec<Segment>) -> Vec<Segment> {
     for statement in segments.iter_mut().flatten() {
         statement.control = true;
     }
     segments
 }
 
-fn control(text: &'static str) -> Statement {
+pub(crate) fn control(text: &'static str) -> Statement {
     Statement {
         text: Arc::from(text),
         params: Arc::from([]),

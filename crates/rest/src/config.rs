@@ -1,5 +1,7 @@
 //! What the operator decides about the dialect, named as PostgREST names it.
 
+use std::time::Duration;
+
 use pg::catalog::QualifiedName;
 
 use crate::call::{Root, prefer::TransactionChoice};
@@ -45,6 +47,34 @@ pub struct Config {
     pub minimal_errors: bool,
     /// The largest body that is read into memory.
     pub body_bytes_max: usize,
+    /// What one transaction of a client may cost.
+    pub tx: TxLimits,
+}
+
+/// The limits of `POST /tx`: it holds a connection and its answers from the
+/// first request to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxLimits {
+    /// Requests. Each is a round trip with the connection held.
+    pub requests_max: usize,
+    /// Bytes of the body, and of each request once references are filled in.
+    pub body_bytes_max: usize,
+    /// Bytes of all answers together, which wait in memory for the last one.
+    pub answer_bytes_max: usize,
+    /// From the first request to the last. Rows that were written stay locked
+    /// for as long, and others wait for them.
+    pub time_max: Duration,
+}
+
+impl Default for TxLimits {
+    fn default() -> Self {
+        Self {
+            requests_max: 100,
+            body_bytes_max: 8 << 20,
+            answer_bytes_max: 16 << 20,
+            time_max: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Default for Config {
@@ -67,6 +97,7 @@ impl Default for Config {
             base_path: String::new(),
             minimal_errors: false,
             body_bytes_max: 32 << 20,
+            tx: TxLimits::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! `respond.rs` makes the response. Clients compare these texts.
 
 mod body;
+mod extra;
 mod postgres;
 mod respond;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+pub use extra::{IdempotencyFault, InTransaction, TxFault};
 pub use postgres::{PostgresError, RaiseFault, Raised};
 
 use crate::call::ParseFailure;
@@ -165,6 +167,12 @@ pub enum RestError {
         /// The limit in bytes.
         max: usize,
     },
+    /// Ours, `FB50xx`: a transaction of the client that cannot be run.
+    Tx(TxFault),
+    /// Ours, `FB51xx`: an `Idempotency-Key` that cannot be honoured.
+    Idempotency(IdempotencyFault),
+    /// One request of a transaction failed, and all were undone.
+    InTransaction(Box<InTransaction>),
     /// A fault of the server. The cause is in the log, never in the answer.
     Internal,
 }
@@ -241,6 +249,9 @@ impl RestError {
         Cow::Borrowed(match self {
             Self::Postgres(error) => return Cow::Owned(error.code.clone()),
             Self::Raised(raised) => return Cow::Owned(raised.code.clone()),
+            Self::InTransaction(failed) => return failed.error.code(),
+            Self::Tx(fault) => fault.code(),
+            Self::Idempotency(fault) => fault.code(),
             Self::InvalidEncoding => "22021",
             Self::Connection { .. } => "PGRST000",
             Self::Client { .. } => "PGRST001",
@@ -291,6 +302,9 @@ impl RestError {
         match self {
             Self::Postgres(error) => error.status(),
             Self::Raised(raised) => raised.status,
+            Self::InTransaction(failed) => failed.status(),
+            Self::Tx(fault) => fault.status(),
+            Self::Idempotency(fault) => fault.status(),
             Self::AmbiguousRelationship { .. } | Self::AmbiguousRoutine(_) => {
                 StatusCode::MULTIPLE_CHOICES
             }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use kernel::Caller;
 use pg::catalog::{Catalog, Routine};
-use pg::{Isolation, Pool, RequestTx, Rows, SqlBuf};
+use pg::{Isolation, OpenTx, Opening, Pool, RequestTx, Rows, SqlBuf};
 
-use crate::call::prefer::{Count, TransactionEnd};
+use crate::call::prefer::{Count, Preferences, TransactionEnd};
 use crate::call::{Call, cookies_json, headers_json};
 use crate::config::Config;
 use crate::error::RestError;
@@ -63,9 +63,10 @@ enum Step {
 }
 
 /// A transaction and what its statements are for, in their order.
-struct Prepared {
+pub(crate) struct Prepared {
     tx: RequestTx,
     steps: Vec<Step>,
+    shape: Shape,
 }
 
 impl Prepared {
@@ -75,16 +76,16 @@ impl Prepared {
     }
 }
 
-/// Runs a query and, before anything is committed, `check`s its outcome.
-pub(crate) async fn run(
+/// Everything that a plan needs run, in its order.
+pub(crate) fn assemble(
     context: &Context<'_>,
     plan: &Plan<'_>,
     query: Query,
     count_plan: Option<SqlBuf>,
-    check: Option<&Check<'_>>,
-) -> Result<Outcome, RestError> {
+) -> Prepared {
     let mut prepared = prepare(context, plan);
     let Query { main, shape, count } = query;
+    prepared.shape = shape;
     prepared.push(Step::Main, main);
     if let Some(count) = count {
         prepared.push(Step::Count, count);
@@ -98,7 +99,16 @@ pub(crate) async fn run(
     if context.catalog.response_settings_used || context.config.pre_request.is_some() {
         prepared.push(Step::Response, SqlBuf::fixed(RESPONSE));
     }
-    let Prepared { tx, steps } = prepared;
+    prepared
+}
+
+/// Runs it and, before anything is committed, `check`s its outcome.
+pub(crate) async fn run(
+    context: &Context<'_>,
+    prepared: Prepared,
+    check: Option<&Check<'_>>,
+) -> Result<Outcome, RestError> {
+    let Prepared { tx, steps, shape } = prepared;
     let refuse = |error| refused(error, context.caller);
     let Some(check) = check else {
         let results = tx.run(context.pool).await.map_err(refuse)?;
@@ -114,6 +124,18 @@ pub(crate) async fn run(
     Ok(outcome)
 }
 
+/// Runs it in a transaction that goes on.
+pub(crate) async fn run_in(
+    open: &mut OpenTx,
+    context: &Context<'_>,
+    prepared: Prepared,
+) -> Result<Outcome, RestError> {
+    let Prepared { tx, steps, shape } = prepared;
+    let results = open.run(tx).await;
+    let results = results.map_err(|error| refused(error, context.caller))?;
+    Ok(outcome(context, shape, &steps, results))
+}
+
 /// Runs a few statements of our own as the caller: the OpenAPI root.
 pub(crate) async fn run_all(
     context: &Context<'_>,
@@ -124,7 +146,7 @@ pub(crate) async fn run_all(
     for statement in statements {
         prepared.push(Step::Main, statement);
     }
-    let Prepared { tx, steps } = prepared;
+    let Prepared { tx, steps, .. } = prepared;
     let results = tx
         .run(context.pool)
         .await
@@ -141,7 +163,7 @@ const INSERTED: &str = "SELECT nullif(current_setting('pgrst.inserted', true), '
 const RESPONSE: &str = "SELECT nullif(current_setting('response.headers', true), ''), \
                         nullif(current_setting('response.status', true), '')";
 
-fn refused(error: pg::Error, caller: &Caller) -> RestError {
+pub(crate) fn refused(error: pg::Error, caller: &Caller) -> RestError {
     if error.db().is_none() {
         tracing::warn!("request failed without an answer of PostgreSQL: {error}");
     }
@@ -195,14 +217,13 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     if is_read_only(plan) {
         tx.read_only();
     }
-    let rollback = call.prefer.transaction == Some(TransactionEnd::Rollback)
-        || (config.rollback_all && call.prefer.transaction != Some(TransactionEnd::Commit));
-    if rollback {
+    if rolls_back(config, &call.prefer) {
         tx.rollback();
     }
     let mut prepared = Prepared {
         tx,
         steps: Vec::with_capacity(3),
+        shape: Shape::Rows,
     };
     if let Some(function) = &config.pre_request {
         let mut sql = SqlBuf::new();
@@ -214,9 +235,36 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     prepared
 }
 
+/// How the transaction of a plan begins, where it is not begun by its first
+/// statement.
+pub(crate) fn opening(context: &Context<'_>, plan: &Plan<'_>) -> Opening {
+    let routine = match plan {
+        Plan::Call(plan) => Some(plan.routine),
+        _ => None,
+    };
+    Opening {
+        isolation: isolation(context.catalog, &context.caller.role, routine),
+        rollback: rolls_back(context.config, &context.call.prefer),
+        keeps_settings: !context.catalog.session_settings_used,
+    }
+}
+
+/// Whether a transaction is undone in the end, by the operator's word or the
+/// client's.
+pub(crate) fn rolls_back(config: &Config, prefer: &Preferences) -> bool {
+    match prefer.transaction {
+        Some(end) => end == TransactionEnd::Rollback,
+        None => config.rollback_all,
+    }
+}
+
 const ISOLATION: &str = "default_transaction_isolation";
 
-fn isolation(catalog: &Catalog, role: &Arc<str>, routine: Option<&Routine>) -> Option<Isolation> {
+pub(crate) fn isolation(
+    catalog: &Catalog,
+    role: &Arc<str>,
+    routine: Option<&Routine>,
+) -> Option<Isolation> {
     let of_routine = routine
         .into_iter()
         .flat_map(|routine| &routine.settings)

@@ -4,6 +4,9 @@
 //! `plan::Plan` → `sql::Query` → rows → response. Only `execute` meets
 //! Postgres; the others are pure. Start at [`Rest::router`].
 //!
+//! Beyond the dialect, `tx` runs several requests in one transaction, and
+//! `idempotency` answers a write that comes twice without doing it twice.
+//!
 //! Invariants: every statement of a user runs in a `RequestTx`, as the
 //! caller's role; SQL text is made by `SqlBuf` alone; what a caller sends is
 //! bounded before it is read.
@@ -18,12 +21,14 @@ pub mod error;
 mod execute;
 #[cfg(test)]
 mod golden;
+mod idempotency;
 mod json;
 mod openapi;
 mod plan;
 mod reply;
 mod room;
 mod sql;
+mod tx;
 
-pub use config::Config;
+pub use config::{Config, TxLimits};
 pub use room::Rest;

@@ -11,23 +11,26 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use kernel::Caller;
-use pg::Pool;
+use kernel::{Caller, Secret};
 use pg::catalog::Catalog;
+use pg::{OpenTx, Pool, SqlBuf};
 
 use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
 use crate::error::RestError;
 use crate::execute::{self, Context, Outcome};
+use crate::idempotency::{self, Begun, Key, Seal};
 use crate::plan::{self, Plan};
-use crate::{openapi, reply, sql};
+use crate::{openapi, reply, sql, tx};
 
 /// The REST room.
 #[derive(Debug)]
 pub struct Rest {
     config: ArcSwap<Settings>,
     pool: Pool,
+    /// Seals the answers that idempotency keys keep; none, no keys.
+    seal: Option<Seal>,
     /// Swapped when the database changes; a request keeps the one it began with.
     catalog: Arc<ArcSwap<Catalog>>,
 }
@@ -54,11 +57,31 @@ impl Rest {
     /// A room on a pool and a catalog that somebody keeps fresh.
     #[must_use]
     pub fn new(config: Config, pool: Pool, catalog: Arc<ArcSwap<Catalog>>) -> Arc<Self> {
+        Arc::new(Self::without_keys(config, pool, catalog))
+    }
+
+    /// The same, and it honours `Idempotency-Key`. Every node of a server has
+    /// to have the same secret, or it cannot read what another one has kept.
+    #[must_use]
+    pub fn with_idempotency(
+        config: Config,
+        pool: Pool,
+        catalog: Arc<ArcSwap<Catalog>>,
+        secret: &Secret,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            seal: Some(Seal::new(secret)),
+            ..Self::without_keys(config, pool, catalog)
+        })
+    }
+
+    fn without_keys(config: Config, pool: Pool, catalog: Arc<ArcSwap<Catalog>>) -> Self {
+        Self {
             config: ArcSwap::from_pointee(Settings::of(config, Arc::default())),
             pool,
+            seal: None,
             catalog,
-        })
+        }
     }
 
     /// The search path of requests for the default schema.
@@ -98,10 +121,23 @@ impl Rest {
         let settings = self.config.load_full();
         let (parts, body) = buffer(request, settings.config.body_bytes_max).await?;
         let caller = Caller::of(&parts).ok_or(RestError::JwtRequired)?;
+        let key = Key::of(&parts, caller, &body)?;
+        let catalog = self.catalog.load();
+        if tx::is_wanted(&parts, &settings.call, &catalog) {
+            let scene = tx::Scene {
+                pool: &self.pool,
+                catalog: &catalog,
+                config: &settings.config,
+                call: &settings.call,
+                caller,
+                parts: &parts,
+                seal: self.seal.as_ref(),
+            };
+            return Box::pin(tx::answer(&scene, &body, key.as_ref())).await;
+        }
         let mut watch = Watch::start();
         let call = Call::parse(&parts, body, &settings.call)?;
         let parse = watch.lap();
-        let catalog = self.catalog.load();
         let plan = plan::plan(&catalog, &settings.config, &call)?;
         let mut timings = Timings {
             parse,
@@ -120,6 +156,10 @@ impl Rest {
         let mut response = match &plan {
             Plan::Info { allow } => reply::info(allow),
             Plan::Root => describe(&context, &plan).await?,
+            plan if key.is_some() && writes(plan) => {
+                let once = once(&context, plan, key.as_ref(), self.seal.as_ref());
+                Box::pin(once).await?
+            }
             _ => carry_out(&context, &plan, &mut timings, &mut watch).await?,
         };
         timings.response = watch.lap();
@@ -204,7 +244,66 @@ async fn carry_out(
     watch: &mut Watch,
 ) -> Result<Response, RestError> {
     let (call, config) = (context.call, context.config);
-    let (query, count_plan) = match plan {
+    let query = query(call, config, plan)?;
+    let shape = query.0.shape;
+    let prepared = execute::assemble(context, plan, query.0, query.1);
+    let check = |outcome: &Outcome| check(call, plan, shape, outcome);
+    let before_commit = writes(plan) && has_conditions(call, plan);
+    let before_commit: Option<&execute::Check<'_>> = before_commit.then_some(&check);
+    let outcome = execute::run(context, prepared, before_commit).await?;
+    timings.transaction = watch.lap();
+    if before_commit.is_none() {
+        check(&outcome)?;
+    }
+    reply::render(call, plan, shape, &outcome)
+}
+
+/// The same in a transaction that goes on: what fails here must undo it.
+pub(crate) async fn carry_out_in(
+    open: &mut OpenTx,
+    context: &Context<'_>,
+    plan: &Plan<'_>,
+) -> Result<Response, RestError> {
+    let call = context.call;
+    let (query, count_plan) = query(call, context.config, plan)?;
+    let shape = query.shape;
+    let prepared = execute::assemble(context, plan, query, count_plan);
+    let outcome = execute::run_in(open, context, prepared).await?;
+    check(call, plan, shape, &outcome)?;
+    reply::render(call, plan, shape, &outcome)
+}
+
+/// The same for a write that came with a key: it is carried out once.
+async fn once(
+    context: &Context<'_>,
+    plan: &Plan<'_>,
+    key: Option<&Key>,
+    seal: Option<&Seal>,
+) -> Result<Response, RestError> {
+    let Some(key) = key else {
+        return Err(RestError::Internal);
+    };
+    let (pool, caller) = (context.pool, context.caller);
+    let opening = execute::opening(context, plan);
+    let mut open = match idempotency::begin(pool, caller, opening, key, seal).await? {
+        Begun::Open(open) => open,
+        Begun::Answered(response) => return Ok(response),
+    };
+    // An error drops the transaction, which undoes it.
+    let response = carry_out_in(&mut open, context, plan).await?;
+    let response = idempotency::keep(&mut open, caller, key, seal, response).await?;
+    let finished = open.finish().await;
+    finished.map_err(|error| execute::refused(error, caller))?;
+    Ok(response)
+}
+
+/// The statement of a plan, and the one that explains how many rows there are.
+fn query(
+    call: &Call,
+    config: &Config,
+    plan: &Plan<'_>,
+) -> Result<(sql::Query, Option<SqlBuf>), RestError> {
+    Ok(match plan {
         Plan::Info { .. } | Plan::Root => return Err(RestError::Internal),
         Plan::Read(plan) => {
             let explains = call.prefer.count.is_some_and(Count::explains);
@@ -213,21 +312,11 @@ async fn carry_out(
         }
         Plan::Mutate(plan) => (sql::render_mutate(plan, call), None),
         Plan::Call(plan) => (sql::render_call(plan, call), None),
-    };
-    let shape = query.shape;
-    let check = |outcome: &Outcome| check(call, plan, shape, outcome);
-    let before_commit = writes(plan) && has_conditions(call, plan);
-    let before_commit: Option<&execute::Check<'_>> = before_commit.then_some(&check);
-    let outcome = execute::run(context, plan, query, count_plan, before_commit).await?;
-    timings.transaction = watch.lap();
-    if before_commit.is_none() {
-        check(&outcome)?;
-    }
-    reply::render(call, plan, shape, &outcome)
+    })
 }
 
 /// Whether there is something to undo when the outcome does not please.
-fn writes(plan: &Plan<'_>) -> bool {
+pub(crate) fn writes(plan: &Plan<'_>) -> bool {
     match plan {
         Plan::Mutate(_) => true,
         Plan::Call(plan) => !plan.read_only,

@@ -121,7 +121,7 @@ impl App {
             catalog,
             options,
         );
-        let rooms = Rooms::new(&config, &data);
+        let rooms = Rooms::new(&config, &data, keys.shared_secret());
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

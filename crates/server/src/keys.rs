@@ -222,6 +222,13 @@ fn local_claims(well_known: bool, clock: &Clock) -> mint::Times {
 }
 
 impl Keys {
+    /// What every node of the project has alike, and nobody else: tokens would
+    /// not verify everywhere otherwise, or keys not open every door.
+    #[must_use]
+    pub fn shared_secret(&self) -> &Secret {
+        self.jwt_secret.as_ref().unwrap_or(&self.secret_key)
+    }
+
     /// The public keys, as served to those who verify our tokens.
     #[must_use]
     pub fn jwks(&self) -> String {

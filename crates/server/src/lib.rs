@@ -28,5 +28,6 @@ pub mod logs;
 pub mod metrics;
 pub mod operate;
 pub mod project;
+mod prune;
 pub mod typegen;
 pub mod wire;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kernel::Tasks;
+use kernel::{Secret, Tasks};
 use pg::catalog::{self, Catalog, LoadOptions, QualifiedName, live};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
 use rest::Rest;
@@ -16,6 +16,7 @@ use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd, load};
 use crate::gateway::{Access, Dialect, Room};
 use crate::health::{Health, Probe};
 use crate::metrics::Metrics;
+use crate::prune;
 
 /// The database as rooms see it.
 #[derive(Clone)]
@@ -57,12 +58,13 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Builds every room.
+    /// Builds every room. The secret is one that all nodes of a project share.
     #[must_use]
-    pub fn new(config: &Config, data: &Data) -> Self {
+    pub fn new(config: &Config, data: &Data, secret: &Secret) -> Self {
         let catalog = Arc::clone(&data.catalog);
+        let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
-            rest: Rest::new(rest_config(config), data.pool.clone(), catalog),
+            rest: Rest::with_idempotency(config, pool, catalog, secret),
         }
     }
 
@@ -130,6 +132,7 @@ fn rest_config(config: &Config) -> rest::Config {
         base_path: String::new(),
         minimal_errors: !config.rest.verbose_errors,
         body_bytes_max: usize::try_from(config.api.body_bytes_max).unwrap_or(usize::MAX),
+        tx: rest::TxLimits::default(),
     }
 }
 
@@ -207,6 +210,8 @@ const RELOADS_WAITING: usize = 1;
 /// settings that are kept in it.
 pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, tasks: &Tasks) {
     tasks.spawn("timezones", load_timezones(data.clone(), rooms.clone()));
+    let pruning = prune::keep_pruned(data.pool.clone(), tasks.token());
+    tasks.spawn("prune", pruning);
     if loaded.config.db.channel.is_none() {
         return;
     }

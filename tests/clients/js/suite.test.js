@@ -296,6 +296,82 @@ describe('writing', () => {
   })
 })
 
+describe('transactions', () => {
+  const requests = (title) => [
+    { id: 'session', method: 'POST', path: '/sessions?select=id', headers: { Prefer: 'return=representation' }, body: { title } },
+    {
+      method: 'POST',
+      path: '/messages',
+      body: { session_id: { $ref: 'session.0.id' }, role: 'user', content: 'make it blue' },
+    },
+    { id: 'read', method: 'GET', path: '/sessions?id=eq.{$ref:session.0.id}&select=title,messages(content)' },
+  ]
+
+  it('one call writes a session with its first message', async () => {
+    const data = good(await asAda.from('tx').insert(requests('together')))
+    assert.deepEqual(data.map((answer) => answer.status), [201, 201, 200])
+    assert.deepEqual(data[2].body, [{ title: 'together', messages: [{ content: 'make it blue' }] }])
+    // The same with .select(), which makes the rows known to TypeScript.
+    const selected = good(await asAda.from('tx').insert(requests('together')).select())
+    assert.deepEqual(selected[2].body, data[2].body)
+    assert.notEqual(selected[0].body[0].id, data[0].body[0].id)
+    assert.equal(good(await asAda.from('sessions').select().eq('title', 'together')).length, 2)
+  })
+
+  it('what a policy refuses undoes all, and the error has the index', async () => {
+    const { id } = (await makeSession(asBob, 'foreign')).session
+    const intruding = [
+      ...requests('undone'),
+      { method: 'POST', path: '/messages', body: { session_id: id, role: 'user', content: 'hi' } },
+    ]
+    const error = refused(await asAda.from('tx').insert(intruding), 403, '42501')
+    assert.equal(error.index, 3)
+    assert.deepEqual(good(await asAda.from('sessions').select().eq('title', 'undone')), [])
+  })
+
+  it('functions can be called, with what another one returned', async () => {
+    const call = { method: 'POST', path: '/rpc/add_up', body: { a: 1, b: 2 } }
+    const next = { method: 'POST', path: '/rpc/add_up', body: { a: { $ref: '0.body' }, b: 40 } }
+    assert.deepEqual(good(await anon.from('tx').insert([call, next])).map((answer) => answer.body), [3, 43])
+  })
+
+  it('one more than a hundred requests is refused', async () => {
+    const many = Array.from({ length: 101 }, () => ({ method: 'GET', path: '/sessions?limit=0' }))
+    refused(await asAda.from('tx').insert(many), 413, 'FB5003')
+    assert.equal(good(await asAda.from('tx').insert(many.slice(1))).length, 100)
+  })
+})
+
+describe('idempotency keys', () => {
+  it('a write that comes twice happens once', async () => {
+    const key = randomUUID()
+    const add = (as, title) => as.from('sessions').insert({ title }).select().single().setHeader('Idempotency-Key', key)
+    const [first, second] = await Promise.all([add(asAda, 'once'), add(asAda, 'once')])
+    assert.equal(first.status, 201)
+    assert.deepEqual(good(second), good(first))
+    assert.equal(good(await asAda.from('sessions').select().eq('title', 'once')).length, 1)
+    // Another request under the key is a mistake; another person has keys of their own.
+    refused(await add(asAda, 'twice'), 422, 'FB5102')
+    assert.equal(good(await add(asBob, 'once')).owner, bob.id)
+  })
+
+  it('works for updates, deletes, functions and transactions', async () => {
+    const { session } = await makeSession(asAda, 'keyed')
+    const touch = asAda.from('sessions')
+    for (const write of [
+      () => touch.update({ title: 'keyed 2' }).eq('id', session.id).select(),
+      () => touch.upsert({ id: session.id, title: 'keyed 3' }).select(),
+      () => asAda.from('tx').insert([{ method: 'POST', path: '/sessions', body: { title: 'in tx' } }]),
+      () => touch.delete().eq('id', session.id).select(),
+    ]) {
+      const key = randomUUID()
+      const first = good(await write().setHeader('Idempotency-Key', key))
+      assert.deepEqual(good(await write().setHeader('Idempotency-Key', key)), first)
+    }
+    assert.equal(good(await touch.select().eq('title', 'in tx')).length, 1)
+  })
+})
+
 describe('errors', () => {
   it('name what is not there', async () => {
     refused(await asAda.from('sesions').select(), 404, 'PGRST205')

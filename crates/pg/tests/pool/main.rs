@@ -2,12 +2,14 @@
 //! them. [`leaks`]: does a caller ever see another one? [`failures`]: does an
 //! error, a vanished caller or a dead server touch anybody else? [`queueing`]:
 //! does anybody wait who need not, or longer than the limit?
+//! [`together`]: are the parts of one transaction apart but for their end?
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod failures;
 mod leaks;
 mod queueing;
+mod together;
 mod transactions;
 
 use std::sync::Arc;

@@ -14,6 +14,9 @@ impl RestError {
             Self::Postgres(error) => return Cow::Borrowed(&error.message),
             Self::Raised(raised) => return Cow::Borrowed(&raised.message),
             Self::Query(failure) => return Cow::Borrowed(&failure.message),
+            Self::InTransaction(failed) => return failed.error.message(),
+            Self::Tx(fault) => return fault.message(),
+            Self::Idempotency(fault) => return fault.message(),
             Self::InvalidBody(text) | Self::JwtClaims(text) => return Cow::Borrowed(text),
             Self::JwtInvalid { message, .. } => return Cow::Borrowed(message),
             Self::Connection { .. } => "Database connection error.",
@@ -137,6 +140,8 @@ impl RestError {
                 )
             }
             Self::RoutineNotFound(missing) => missing.details(),
+            Self::InTransaction(failed) => return failed.error.details(),
+            Self::Tx(fault) => fault.details()?,
             _ => return None,
         };
         Some(Value::String(text))
@@ -170,6 +175,9 @@ impl RestError {
                 ))
             }
             Self::RoutineNotFound(missing) => missing.hint(),
+            Self::InTransaction(failed) => failed.hint(),
+            Self::Tx(fault) => fault.hint(),
+            Self::Idempotency(fault) => fault.hint(),
             Self::AmbiguousRoutine(_) => Some(
                 "Try renaming the parameters or the function itself in the database so function overloading can be resolved"
                     .to_owned(),

@@ -1,12 +1,14 @@
 //! The error page: compact `JSON` with all four keys, always.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{
+    CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{RangeFault, RestError};
+use super::{IdempotencyFault, InTransaction, RangeFault, RestError};
 
 /// The order of the keys is part of the dialect.
 #[derive(Serialize)]
@@ -15,6 +17,11 @@ struct Body<'e> {
     details: Option<Value>,
     hint: Option<String>,
     message: &'e str,
+    /// Ours: which request of a transaction it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'e str>,
 }
 
 impl RestError {
@@ -27,6 +34,8 @@ impl RestError {
             details: self.details(),
             hint: self.hint(),
             message: &message,
+            index: self.place().and_then(|place| place.index),
+            id: self.place().and_then(|place| place.id.as_deref()),
         };
         // Strings and values of strings always serialise.
         serde_json::to_string(&body).unwrap_or_default()
@@ -35,12 +44,28 @@ impl RestError {
     /// The body without what could tell a stranger about the database.
     #[must_use]
     pub fn brief_body(&self) -> String {
-        serde_json::json!({"code": self.code(), "message": self.message()}).to_string()
+        let mut body = serde_json::json!({"code": self.code(), "message": self.message()});
+        let index = self.place().and_then(|place| place.index);
+        if let (Some(index), Some(body)) = (index, body.as_object_mut()) {
+            body.insert("index".to_owned(), index.into());
+        }
+        body.to_string()
+    }
+
+    /// The request of a transaction that failed.
+    fn place(&self) -> Option<&InTransaction> {
+        match self {
+            Self::InTransaction(failed) => Some(failed),
+            _ => None,
+        }
     }
 
     /// The headers of the response.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
+        if let Self::InTransaction(failed) = self {
+            return failed.error.headers();
+        }
         let mut headers = HeaderMap::new();
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(CONTENT_TYPE, json);
@@ -53,6 +78,9 @@ impl RestError {
         }
         if let Self::InvalidRange(RangeFault::OutOfBounds { total, .. }) = self {
             headers.insert(CONTENT_RANGE, out_of_bounds(*total));
+        }
+        if let Self::Idempotency(IdempotencyFault::InProgress) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::Raised(raised) = self {
             for (name, value) in &raised.headers {

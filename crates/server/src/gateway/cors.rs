@@ -13,7 +13,7 @@ const METHODS: HeaderValue =
     HeaderValue::from_static("GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, \
-     Transfer-Encoding, Range-Unit, X-Request-Id, Retry-After",
+     Transfer-Encoding, Range-Unit, X-Request-Id, Retry-After, Idempotency-Replayed",
 );
 const EVERYBODY: HeaderValue = HeaderValue::from_static("*");
 /// Allowed by browsers without asking, named because PostgREST names them.
