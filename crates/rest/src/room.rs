@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::RestError;
 use crate::execute::{self, Context, Outcome};
 use crate::plan::{self, Plan};
-use crate::{openapi, reply, sql};
+use crate::{access, openapi, reply, sql};
 
 /// The REST room.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ impl Rest {
         let settings = self.config.load_full();
         let (parts, body) = buffer(request, settings.config.body_bytes_max).await?;
         let caller = Caller::of(&parts).ok_or(RestError::JwtRequired)?;
+        let explained = access::wanted(&self.pool, caller, &parts.headers).await?;
         let mut watch = Watch::start();
         let call = Call::parse(&parts, body, &settings.call)?;
         let parse = watch.lap();
@@ -115,6 +116,9 @@ impl Rest {
             call: &call,
             headers: &parts.headers,
         };
+        if let Some(subject) = &explained {
+            return Box::pin(access::answer(&context, &plan, subject)).await;
+        }
         let mut response = match &plan {
             Plan::Info { allow } => reply::info(allow),
             Plan::Root => describe(&context, &plan).await?,
