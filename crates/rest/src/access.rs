@@ -19,6 +19,7 @@ mod gates;
 mod judge;
 mod look;
 mod reason;
+pub mod report;
 
 mod scene;
 mod subject;

@@ -288,3 +288,8 @@ fn equal(
         keyword = " AND ";
     }
 }
+
+/// `{"a","b"}`, for a parameter that is an array of text.
+pub(crate) fn array(items: &[String]) -> String {
+    expr::array_literal(items)
+}

@@ -13,7 +13,7 @@ INSERT INTO public.comments VALUES (10, 1, 'on 1'), (20, 2, 'on 2');
 INSERT INTO public.tags VALUES (5, 'red'), (6, 'blue');
 INSERT INTO public.note_tags VALUES (1, 5), (2, 6);
 GRANT ALL ON public.comments, public.tags TO anon, authenticated, service_role;
-GRANT ALL ON public.note_tags TO service_role;
+REVOKE ALL ON public.note_tags FROM anon, authenticated;
 ";
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_view_runs_with_the_rights_of_its_owner_or_of_the_caller() {
 async fn a_function_needs_execute_and_says_with_whose_rights_it_runs() {
     let script = "
         CREATE FUNCTION public.mine() RETURNS SETOF public.notes LANGUAGE sql STABLE AS 'SELECT * FROM notes';
-        CREATE FUNCTION public.all_notes(least integer) RETURNS SETOF public.notes LANGUAGE sql STABLE SECURITY DEFINER AS 'SELECT * FROM notes WHERE id >= $1';
+        CREATE FUNCTION public.all_notes(lowest integer) RETURNS SETOF public.notes LANGUAGE sql STABLE SECURITY DEFINER AS 'SELECT * FROM notes WHERE id >= $1';
         REVOKE EXECUTE ON FUNCTION public.mine FROM PUBLIC, anon, authenticated;";
     let scene = Scene::new(&[NOTES, OWN, COMMENTS, script]).await;
     let answer = scene
@@ -128,7 +128,7 @@ async fn a_function_needs_execute_and_says_with_whose_rights_it_runs() {
     let answer = scene.explain(ANA, "GET /rpc/mine", "").await;
     assert_eq!(answer.outcome(), "allowed", "{}", answer.body);
     let answer = scene
-        .explain("anon", "POST /rpc/all_notes", r#"{"least":1}"#)
+        .explain("anon", "POST /rpc/all_notes", r#"{"lowest":1}"#)
         .await;
     assert_eq!(answer.body["function"]["security"], "definer");
     assert!(
