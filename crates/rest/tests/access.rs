@@ -14,5 +14,6 @@ mod access {
     mod closed;
     mod reads;
     mod relations;
+    mod report;
     mod writes;
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{FunctionFacts, PolicyFacts, RoleFacts};
 use super::gates::{Over, gates};
-use super::judge::{Case, hides_schema};
+use super::judge::{Case, UNDECIDED, is_ours};
 use super::look::{ROWS_MAX, Sample};
 use super::reason::{Change, Reason, ident};
 use super::subject::Subject;
@@ -18,6 +18,8 @@ pub(super) enum Outcome {
     Allowed,
     /// Nobody has anything against it, but there is no row.
     NoRows,
+    /// Not everything could be asked.
+    Undecided,
     /// It succeeds, without some or all of the rows.
     RowsHidden,
     Refused,
@@ -28,6 +30,7 @@ impl Outcome {
         match self {
             Self::Allowed => "allowed",
             Self::NoRows => "no_rows",
+            Self::Undecided => "undecided",
             Self::RowsHidden => "rows_hidden",
             Self::Refused => "refused",
         }
@@ -175,6 +178,19 @@ impl<'a> Explained<'a> {
                 refuses: false,
             });
         }
+        if is_root && refused_us {
+            reasons.push(Reason {
+                code: UNDECIDED,
+                on: case.touch.label.clone(),
+                message: "The service key may not read the rows, so that none was looked at."
+                    .to_owned(),
+                change: vec![Change::sql(
+                    format!("GRANT SELECT ON {} TO service_role;", case.facts.sql_name()),
+                    "lets service keys look",
+                )],
+                refuses: false,
+            });
+        }
         self.relations.push(relation(case));
         for reason in reasons {
             if !self.reasons.contains(&reason) {
@@ -184,11 +200,10 @@ impl<'a> Explained<'a> {
     }
 
     fn outcome(&self) -> Outcome {
-        let of = |reason: &Reason| match reason {
-            Reason { refuses: true, .. } => Outcome::Refused,
-            Reason {
-                code: "no_rows", ..
-            } => Outcome::NoRows,
+        let of = |reason: &Reason| match reason.code {
+            _ if reason.refuses => Outcome::Refused,
+            "no_rows" => Outcome::NoRows,
+            UNDECIDED => Outcome::Undecided,
             _ => Outcome::RowsHidden,
         };
         self.reasons
@@ -396,7 +411,7 @@ fn said(case: &Case<'_>, over: Over, row: usize) -> Vec<Value> {
             }
             let (result, error) = match &said.results {
                 Ok(results) => (results.get(row).copied().flatten(), None),
-                Err(refused) if hides_schema(refused) => (
+                Err(refused) if is_ours(refused) => (
                     None,
                     Some(format!("cannot be asked by itself: {}", refused.message)),
                 ),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 /// The role whose access is explained.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct RoleFacts {
     pub(super) superuser: bool,
     pub(super) bypasses_rls: bool,

@@ -111,17 +111,28 @@ pub(super) fn gates(touch: &Touch<'_>) -> Vec<Gate> {
     gates
 }
 
-/// Lets a row pass, or not; `None` when not every policy could be asked.
-pub(super) fn verdict(asked: &[(bool, Option<Option<bool>>)]) -> Option<bool> {
+/// What a policy says to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Yes,
+    /// False, or null.
+    No,
+    /// It could not be asked.
+    Open,
+}
+
+/// Lets a row pass, or not; `None` when not every policy could be asked. Each
+/// word comes with whether the policy is permissive.
+pub(super) fn verdict(asked: &[(bool, Word)]) -> Option<bool> {
     let (mut any, mut maybe, mut open) = (false, false, false);
-    for (permissive, answer) in asked {
-        match (permissive, answer) {
-            (true, Some(answer)) => any |= *answer == Some(true),
-            (true, None) => maybe = true,
-            (false, Some(Some(true))) => {}
+    for (permissive, word) in asked {
+        match (permissive, word) {
+            (true, Word::Yes) => any = true,
+            (true, Word::Open) => maybe = true,
+            (true, Word::No) | (false, Word::Yes) => {}
             // One restrictive policy is enough to refuse.
-            (false, Some(_)) => return Some(false),
-            (false, None) => open = true,
+            (false, Word::No) => return Some(false),
+            (false, Word::Open) => open = true,
         }
     }
     match (any, maybe) {
@@ -137,20 +148,18 @@ mod tests {
 
     #[test]
     fn any_permissive_and_all_restrictive() {
-        let yes = Some(Some(true));
-        let no = Some(Some(false));
-        let null = Some(None);
+        let (yes, no, unasked) = (Word::Yes, Word::No, Word::Open);
         assert_eq!(verdict(&[]), Some(false));
         assert_eq!(verdict(&[(true, no), (true, yes)]), Some(true));
-        assert_eq!(verdict(&[(true, null)]), Some(false));
+        assert_eq!(verdict(&[(true, no)]), Some(false));
         assert_eq!(verdict(&[(true, yes), (false, no)]), Some(false));
-        assert_eq!(verdict(&[(true, yes), (false, null)]), Some(false));
+        assert_eq!(verdict(&[(true, yes), (false, no)]), Some(false));
         assert_eq!(verdict(&[(false, yes)]), Some(false));
         // What could not be asked leaves it open, unless it is decided anyway.
-        assert_eq!(verdict(&[(true, None)]), None);
-        assert_eq!(verdict(&[(true, yes), (false, None)]), None);
-        assert_eq!(verdict(&[(true, None), (true, yes)]), Some(true));
-        assert_eq!(verdict(&[(true, None), (false, no)]), Some(false));
-        assert_eq!(verdict(&[(true, no), (false, None)]), Some(false));
+        assert_eq!(verdict(&[(true, unasked)]), None);
+        assert_eq!(verdict(&[(true, yes), (false, unasked)]), None);
+        assert_eq!(verdict(&[(true, unasked), (true, yes)]), Some(true));
+        assert_eq!(verdict(&[(true, unasked), (false, no)]), Some(false));
+        assert_eq!(verdict(&[(true, no), (false, unasked)]), Some(false));
     }
 }

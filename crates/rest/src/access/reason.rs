@@ -125,13 +125,21 @@ impl RelationFacts {
             "update" => format!("USING ({condition}) WITH CHECK ({condition})"),
             _ => format!("USING ({condition})"),
         };
-        let name = ident(&format!("{} may {command}", self.role));
+        let name = self.free_name(&format!("{} may {command}", self.role));
         let (table, role) = (self.sql_name(), ident(&self.role));
         let command = command.to_uppercase();
         Change::sql(
             format!("CREATE POLICY {name} ON {table} FOR {command} TO {role} {clause};"),
             effect,
         )
+    }
+
+    /// A name that no policy of the relation has.
+    fn free_name(&self, wanted: &str) -> String {
+        let taken = |name: &str| self.policies.iter().any(|policy| policy.name == name);
+        let numbered = (2..).map(|n| format!("{wanted} {n}"));
+        let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+        ident(&names.find(|name| !taken(name)).unwrap_or_default())
     }
 
     pub(super) fn policy_for_role(&self, policy: &PolicyFacts) -> Change {

@@ -41,12 +41,12 @@ pub struct Report {
 pub struct Entry {
     /// Who.
     pub role: String,
-    /// `select`, `insert`, `update` or `delete`.
-    pub command: String,
     /// `schema.name`
     pub on: String,
     /// `table`, `view` …
     pub kind: String,
+    /// `select`, `insert`, `update` or `delete`.
+    pub command: String,
     /// Which rows.
     pub rows: Extent,
     /// Why, in words.

@@ -17,6 +17,9 @@ const STATEMENT_MS: &str = "3000";
 /// The whole explanation. What is not answered by then stays open.
 const EXPLANATION_MAX: Duration = Duration::from_secs(15);
 
+/// Said instead of asking when that time is over.
+pub(super) const NO_TIME: &str = "the time for explanations is used up";
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
@@ -88,7 +91,7 @@ impl<'a> Scene<'a> {
         if Instant::now() >= self.ends {
             return Ok(Err(Refused {
                 code: "57014".to_owned(),
-                message: "the time for explanations is used up".to_owned(),
+                message: NO_TIME.to_owned(),
             }));
         }
         self.must("SAVEPOINT explain").await?;

@@ -93,8 +93,7 @@ pub(super) fn of<'p>(catalog: &Catalog, plan: &'p Plan<'_>) -> (Vec<Touch<'p>>, 
     };
     match plan {
         Plan::Read(plan) => {
-            let label = plan.table.name.to_string();
-            found.read(label, &plan.table, &plan.tree, None);
+            found.read(&plan.table.name, &plan.table, &plan.tree, None);
         }
         Plan::Mutate(plan) => found.write(plan),
         // Its rows come from the function; only what hangs on them is read.
@@ -126,7 +125,7 @@ impl<'p> Found<'_, 'p> {
 
     fn read(
         &mut self,
-        label: String,
+        label: &str,
         relation: &QualifiedName,
         node: &'p ReadNode,
         parent: Option<Parent<'p>>,
@@ -141,7 +140,7 @@ impl<'p> Found<'_, 'p> {
         }
         let touch = Touch {
             select: self.known(relation, select),
-            label: label.clone(),
+            label: label.to_owned(),
             relation: relation.clone(),
             act: Act::Read,
             written: BTreeSet::new(),
@@ -154,7 +153,7 @@ impl<'p> Found<'_, 'p> {
             return;
         };
         for child in &node.children {
-            self.child(&label, child, Some(index));
+            self.child(label, child, Some(index));
         }
     }
 
@@ -190,7 +189,7 @@ impl<'p> Found<'_, 'p> {
             Some(Relationship::Computed(computed)) => &computed.foreign_table,
             None => &child.from,
         };
-        self.read(label, relation, child, parent);
+        self.read(&label, relation, child, parent);
     }
 
     fn write(&mut self, plan: &'p MutateReadPlan<'_>) {

@@ -164,3 +164,23 @@ async fn a_body_that_does_not_fit_is_said_to_be_invalid() {
     let answer = scene.explain(ANA, "POST /notes", r#"{"id":"seven"}"#).await;
     assert_eq!(answer.codes(), ["row_invalid"]);
 }
+
+#[tokio::test]
+async fn what_cannot_be_found_out_is_not_called_allowed() {
+    let script = "
+        CREATE SCHEMA private;
+        CREATE FUNCTION private.fine(text) RETURNS boolean
+            LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT $1 <> ''bad''';
+        CREATE POLICY add ON public.notes FOR INSERT TO authenticated WITH CHECK (private.fine(title));
+        CREATE TABLE public.closed (id integer PRIMARY KEY);
+        REVOKE ALL ON public.closed FROM service_role;
+        GRANT SELECT ON public.closed TO anon;";
+    let scene = Scene::new(&[NOTES, script]).await;
+    let answer = scene
+        .explain(ANA, "POST /notes", r#"{"id":3,"title":"good"}"#)
+        .await;
+    assert_eq!(answer.codes(), ["undecided"], "{}", answer.body);
+    assert_eq!(answer.outcome(), "undecided");
+    let answer = scene.explain("anon", "GET /closed", "").await;
+    assert_eq!(answer.outcome(), "undecided", "{}", answer.body);
+}

@@ -38,6 +38,7 @@ fn head(output: Output, out: &mut String, document: &Value) {
     let (word, tone) = match text_of(document, "outcome") {
         "allowed" => ("allowed", Tone::Good),
         "no_rows" => ("no rows", Tone::Warning),
+        "undecided" => ("undecided", Tone::Warning),
         "rows_hidden" => ("rows hidden", Tone::Warning),
         _ => ("refused", Tone::Bad),
     };
@@ -77,7 +78,7 @@ fn one_reason(output: Output, out: &mut String, reason: &Value) {
                 line(out, 4, sql);
                 line(out, 6, &output.tone(&format!("-- {effect}"), Tone::Faint));
             }
-            None => line(out, 4, &format!("or: {effect}")),
+            None => line(out, 4, effect),
         }
     }
 }
@@ -156,7 +157,8 @@ fn one_row(output: Output, out: &mut String, title: &str, row: &Value) {
         Some(false) => output.tone("no", Tone::Bad),
         None => "?".to_owned(),
     };
-    let mut text = format!("{title} {key} {word}");
+    let space = if key.is_empty() { "" } else { " " };
+    let mut text = format!("{title}{space}{key}: {word}");
     for said in list(row, "policies") {
         let result = match (said.get("error"), said.get("result")) {
             (Some(error), _) => error.as_str().unwrap_or_default().to_owned(),

@@ -95,7 +95,7 @@ fn entry(standing: &Standing<'_>, command: &str, columns: Option<Vec<String>>) -
         }
         _ => {
             entry.rows = Extent::ByPolicy;
-            entry.because = "policies decide".to_owned();
+            entry.because.push_str("policies decide");
         }
     }
     entry.policies = heard
