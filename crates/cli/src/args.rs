@@ -22,7 +22,8 @@ Examples:
   ferrobase db reset                     rebuild the local database from the files
   ferrobase serve --database-url postgres://…   production
 
-Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 130 interrupted."
+Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 3 an objection of
+`access`, 130 interrupted."
 )]
 pub(crate) struct Args {
     /// The project's folder, the one that contains `supabase`.

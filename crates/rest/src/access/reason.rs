@@ -115,8 +115,9 @@ impl RelationFacts {
             None => (
                 "true".to_owned(),
                 format!(
-                    "lets {} {command} every row; put a condition in place of true to narrow it",
-                    self.role
+                    "lets {} {command} {} row; put a condition in place of true to narrow it",
+                    self.role,
+                    if command == "insert" { "any" } else { "every" }
                 ),
             ),
         };

@@ -174,13 +174,13 @@ async fn what_cannot_be_found_out_is_not_called_allowed() {
         CREATE POLICY add ON public.notes FOR INSERT TO authenticated WITH CHECK (private.fine(title));
         CREATE TABLE public.closed (id integer PRIMARY KEY);
         REVOKE ALL ON public.closed FROM service_role;
-        GRANT SELECT ON public.closed TO anon;";
+        GRANT SELECT ON public.closed TO authenticated;";
     let scene = Scene::new(&[NOTES, script]).await;
     let answer = scene
         .explain(ANA, "POST /notes", r#"{"id":3,"title":"good"}"#)
         .await;
     assert_eq!(answer.codes(), ["undecided"], "{}", answer.body);
     assert_eq!(answer.outcome(), "undecided");
-    let answer = scene.explain("anon", "GET /closed", "").await;
+    let answer = scene.explain(ANA, "GET /closed", "").await;
     assert_eq!(answer.outcome(), "undecided", "{}", answer.body);
 }
