@@ -308,6 +308,7 @@ async fn below(
     let mut level = vec![(view.facts.clone(), view.touch.label.clone())];
     let mut done: Vec<(QualifiedName, String)> = Vec::new();
     let hides = Below::of(view);
+    let mut decided_below = Vec::new();
     for _ in 0..VIEW_DEPTH_MAX {
         let mut wanted: Vec<(QualifiedName, String, String)> = Vec::new();
         for (above, label) in &level {
@@ -337,6 +338,9 @@ async fn below(
                 continue;
             };
             let touch = Touch::below_view(name, format!("{} (below {label})", name.name));
+            if of.row_security().0 {
+                decided_below.push(of.sql_name());
+            }
             // As another role nobody is asked: functions in its policies would
             // still see the caller.
             let seen = if *role == view.subject.role && !of.is_view() {
@@ -355,6 +359,19 @@ async fn below(
                 level.push((of.clone(), touch.label.clone()));
             }
         }
+    }
+    // A write meets other policies there than the reading that was looked at.
+    if !matches!(view.touch.act, touch::Act::Read) && !decided_below.is_empty() {
+        explained.reasons.push(Reason {
+            code: judge::UNDECIDED,
+            on: view.touch.label.clone(),
+            message: format!(
+                "What is written through a view meets the policies of {}, which were not asked.",
+                decided_below.join(", ")
+            ),
+            change: vec![Change::advice("explain the same write to the table")],
+            refuses: false,
+        });
     }
     Ok(())
 }

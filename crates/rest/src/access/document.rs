@@ -47,6 +47,10 @@ pub(super) enum Below {
 
 impl Below {
     pub(super) fn of(view: &Case<'_>) -> Self {
+        if matches!(view.touch.act, Act::Insert { .. }) {
+            // What others have written there is of no matter.
+            return Self::ShowingView;
+        }
         match &view.seen.visible {
             Some(visible) if visible.iter().all(|seen| *seen) && !visible.is_empty() => {
                 Self::ShowingView

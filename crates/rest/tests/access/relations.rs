@@ -108,6 +108,17 @@ async fn a_view_runs_with_the_rights_of_its_owner_or_of_the_caller() {
     assert_eq!(relations[0]["rows"][1]["visible"], true);
     assert_eq!(relations[0]["rows"][0]["visible"], false);
     assert_eq!(relations[1]["role"], "authenticated");
+    scene
+        .script("GRANT ALL ON public.titles TO authenticated, service_role")
+        .await;
+    let answer = scene
+        .explain(BEN, "POST /titles", r#"{"id":9,"title":"x"}"#)
+        .await;
+    assert_eq!(
+        answer.codes(),
+        ["undecided"],
+        "no policy of the table was asked"
+    );
 }
 
 #[tokio::test]

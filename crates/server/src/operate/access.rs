@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::body::{Body, to_bytes};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use kernel::Caller;
 use pg::{Pool, PoolConfig, catalog};
 use rest::Rest;
@@ -107,13 +107,16 @@ fn request(asked: &Asked) -> Result<Request<Body>, String> {
     let method = method.map_err(|error| said(&error))?;
     let path = asked.path.strip_prefix(PREFIX).unwrap_or(&asked.path);
     let slash = if path.starts_with('/') { "" } else { "/" };
+    // Claims may be spread over lines and have any letters.
+    let subject = asked.subject.replace(['\r', '\n'], " ");
+    let subject = HeaderValue::from_bytes(subject.as_bytes()).map_err(|error| said(&error))?;
     let mut prefer = vec!["explain=access".to_owned()];
     prefer.extend(asked.prefer.iter().cloned());
     let mut request = Request::builder()
         .uri(format!("{slash}{path}"))
         .method(&method)
         .header("prefer", prefer.join(", "))
-        .header("explain-as", &asked.subject);
+        .header("explain-as", subject);
     if let Some(schema) = &asked.schema {
         let reads = matches!(method, Method::GET | Method::HEAD);
         let header = if reads {
@@ -143,7 +146,7 @@ mod tests {
     fn paths_are_taken_as_people_write_them() {
         for path in ["notes?id=eq.1", "/notes?id=eq.1", "/rest/v1/notes?id=eq.1"] {
             let asked = Asked {
-                subject: "anon".to_owned(),
+                subject: "{\n\"name\":\"Zoë\"}".to_owned(),
                 method: "delete".to_owned(),
                 path: path.to_owned(),
                 prefer: vec!["return=minimal".to_owned()],
