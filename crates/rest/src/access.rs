@@ -5,11 +5,11 @@
 //! is read and planned as always; then `touch` derives from the plan what it
 //! touches, `scene` opens one read-only transaction, `facts` are fetched,
 //! `look` asks each policy about each row as the subject, and `judge` turns
-//! that into reasons. Start at [`answer`]; `report` lists what roles may do at
+//! that into reasons. Start at `answer`; `report` lists what roles may do at
 //! all.
 //!
 //! Invariants: nobody learns anything without a role that may see every row
-//! anyway ([`admit`]); nothing is changed, and the transaction is rolled back;
+//! anyway (`admit`); nothing is changed, and the transaction is rolled back;
 //! no text of a caller becomes SQL; rows, relations, policies and time are
 //! bounded.
 
