@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use server::operate::access::FindingKind;
 
 /// A Supabase-compatible backend in one binary.
 #[derive(Debug, Parser)]
@@ -22,7 +23,8 @@ Examples:
   ferrobase gen types > types.ts         the database's types for supabase-js
   ferrobase serve --database-url postgres://…   production
 
-Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 130 interrupted."
+Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 3 an objection of
+`access`, 130 interrupted."
 )]
 pub(crate) struct Args {
     /// The project's folder, the one that contains `supabase`.
@@ -94,6 +96,11 @@ Exits with 1 when nothing runs here.")]
     Gen {
         #[command(subcommand)]
         verb: GenVerb,
+    },
+    /// Tell who may read and write what, and why.
+    Access {
+        #[command(subcommand)]
+        verb: AccessVerb,
     },
     /// Show the project's keys, running or not.
     ///
@@ -276,6 +283,84 @@ pub(crate) struct TypesArgs {
 pub(crate) enum Language {
     /// For supabase-js.
     Typescript,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessVerb {
+    /// Tell why rows are hidden from somebody, or a write refused.
+    ///
+    /// Nothing is changed: policies are asked about rows in a read-only
+    /// transaction that is rolled back.
+    #[command(after_help = "\
+Examples:
+  ferrobase access explain GET '/notes?select=id,title'              as anon
+  ferrobase access explain --as authenticated GET /notes
+  ferrobase access explain --as 8d1f…-…-4c2e GET '/notes?id=eq.7'    as this user
+  ferrobase access explain --as '{\"role\":\"authenticated\",\"sub\":\"…\",\"app_metadata\":{}}' GET /notes
+  ferrobase access explain --as \"$TOKEN\" --prefer return=representation \\
+      --data '{\"title\":\"new\"}' POST /notes
+
+Exit codes: 0 nothing stands in the way, 3 rows are hidden or the request is
+refused, 1 failed, 2 wrong usage.")]
+    Explain(ExplainArgs),
+    /// List what roles may read and write right now.
+    #[command(after_help = "\
+Examples:
+  ferrobase access report
+  ferrobase access report --json > access.json
+  ferrobase access report --fail-on anon-write,no-rls
+  ferrobase access report --expect access.json
+
+Exit codes: 0 nothing to object, 3 a finding of --fail-on or a difference from
+--expect, 1 failed, 2 wrong usage.")]
+    Report(ReportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// Whose access: a role, a user's id, claims as JSON, or a token.
+    #[arg(long = "as", value_name = "WHO", default_value = "anon")]
+    pub(crate) subject: String,
+    /// The method, such as GET.
+    pub(crate) method: String,
+    /// The path, such as '/notes?id=eq.7' or /rpc/total.
+    pub(crate) path: String,
+    /// The body, as JSON.
+    #[arg(long, value_name = "JSON", default_value = "")]
+    pub(crate) data: String,
+    /// A preference of the request, such as return=representation.
+    #[arg(long, value_name = "PREFERENCE")]
+    pub(crate) prefer: Vec<String>,
+    /// The schema, when it is not the default one.
+    #[arg(long)]
+    pub(crate) schema: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Whose access.
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', default_values = ["anon", "authenticated"])]
+    pub(crate) role: Vec<String>,
+    /// Which schemas [default: the exposed ones].
+    #[arg(long, value_name = "SCHEMA", value_delimiter = ',')]
+    pub(crate) schema: Vec<String>,
+    /// Exit with 3 when there is such a finding.
+    #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = finding)]
+    pub(crate) fail_on: Vec<FindingKind>,
+    /// Exit with 3 unless access is as an earlier `--json` report says.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+}
+
+fn finding(word: &str) -> Result<FindingKind, String> {
+    FindingKind::parse(word).ok_or_else(|| {
+        let known = FindingKind::ALL.map(|(word, _)| word).join(", ");
+        format!("the findings are {known}")
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! One file for each verb; [`run`] chooses.
 
+mod access;
 mod completions;
 mod config;
 mod db;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use server::app::Context;
 use server::config::{Flag, Mode};
 
-use crate::args::{Args, DbVerb, GenVerb, MigrationVerb, Verb};
+use crate::args::{AccessVerb, Args, DbVerb, GenVerb, MigrationVerb, Verb};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::project::{Environment, Workspace};
@@ -64,6 +65,12 @@ pub(crate) async fn run(
         Verb::Dev(args) => return Box::pin(dev::run(&scene, args)).await,
         Verb::Serve(args) => return Box::pin(serve::run(&scene, args)).await,
         Verb::Doctor(args) => return Box::pin(doctor::run(&scene, args)).await,
+        Verb::Access { verb } => {
+            return match verb {
+                AccessVerb::Explain(args) => Box::pin(access::explain(&scene, args)).await,
+                AccessVerb::Report(args) => Box::pin(access::report(&scene, args)).await,
+            };
+        }
         Verb::Status(args) => status::run(&scene, &args),
         Verb::Stop => stop::run(&scene).await,
         Verb::Db { verb } => match verb {

@@ -14,6 +14,7 @@
 //! Not here: tokens and keys (the gateway verifies them and leaves a
 //! `kernel::Caller`), CORS, rate limits.
 
+pub mod access;
 pub mod call;
 mod config;
 mod csv;

@@ -22,7 +22,7 @@ use crate::error::RestError;
 use crate::execute::{self, Context, Outcome};
 use crate::idempotency::{self, Begun, Key, Seal};
 use crate::plan::{self, Plan};
-use crate::{openapi, reply, sql, tx};
+use crate::{access, openapi, reply, sql, tx};
 
 /// The REST room.
 #[derive(Debug)]
@@ -124,6 +124,7 @@ impl Rest {
         let key = Key::of(&parts, caller, &body)?;
         let catalog = self.catalog.load();
         if tx::is_wanted(&parts, &settings.call, &catalog) {
+            access::refuse_in_transaction(&parts.headers)?;
             let scene = tx::Scene {
                 pool: &self.pool,
                 catalog: &catalog,
@@ -135,6 +136,7 @@ impl Rest {
             };
             return Box::pin(tx::answer(&scene, &body, key.as_ref())).await;
         }
+        let explained = access::wanted(&self.pool, caller, &parts.headers).await?;
         let mut watch = Watch::start();
         let call = Call::parse(&parts, body, &settings.call)?;
         let parse = watch.lap();
@@ -153,6 +155,9 @@ impl Rest {
             headers: &parts.headers,
             search_path: settings.search_path(&call.schema),
         };
+        if let Some(subject) = &explained {
+            return Box::pin(access::answer(&context, &plan, subject)).await;
+        }
         let mut response = match &plan {
             Plan::Info { allow } => reply::info(allow),
             Plan::Root => describe(&context, &plan).await?,

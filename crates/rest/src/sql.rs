@@ -5,6 +5,7 @@
 //! without Postgres ([`Shape::Rows`]): putting JSON together there would cost
 //! more than everything else. [`wrap`] is for the rest.
 
+pub(crate) mod access;
 mod body;
 mod expr;
 mod mutate;

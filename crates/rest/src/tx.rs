@@ -23,6 +23,7 @@ use kernel::Caller;
 use pg::catalog::{Catalog, QualifiedName};
 use pg::{Isolation, OpenTx, Opening, Pool};
 
+use crate::access;
 use crate::call::media::MediaType;
 use crate::call::prefer::Preferences;
 use crate::call::{Call, CallConfig};
@@ -197,6 +198,7 @@ async fn one(
     let max = scene.config.tx.body_bytes_max;
     let filled = reference::fill(request, answers, max)?;
     let parts = request.parts(filled.address.as_str(), &scene.parts.headers)?;
+    access::refuse_in_transaction(&parts.headers)?;
     let mut call = Call::parse(&parts, filled.body.clone(), scene.call)?;
     filled.into_query(&mut call.query)?;
     // The transaction as a whole ends in one way.

@@ -4,6 +4,7 @@
 //! [`Database::open`] takes the database of `db.url`, else that of a running
 //! instance, else starts the managed cluster for as long as it is needed.
 
+pub mod access;
 mod examine;
 
 use std::io;

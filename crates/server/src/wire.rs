@@ -97,7 +97,7 @@ pub fn with_usual_settings(mut target: Target, config: &Config) -> Target {
     target
 }
 
-fn rest_config(config: &Config) -> rest::Config {
+pub(crate) fn rest_config(config: &Config) -> rest::Config {
     let openapi = config.rest.openapi;
     let root = match (&config.db.root_spec, openapi) {
         (Some(routine), _) => Root::Routine(routine.clone()),

@@ -263,6 +263,8 @@ fn is_known(wish: &str, timezone_accepted: bool) -> bool {
         || first(&[wish], &HANDLING).is_some()
         || (timezone_accepted && wish.starts_with("timezone="))
         || wish.starts_with("max-affected=")
+        // Checked by `access::wanted`, which refuses what it does not know.
+        || wish.starts_with("explain=")
 }
 
 #[cfg(test)]
