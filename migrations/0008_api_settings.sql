@@ -30,7 +30,6 @@ BEGIN
             'client_error_verbosity',
             'db_aggregates_enabled',
             'db_anon_role',
-            'db_channel',
             'db_extra_search_path',
             'db_hoisted_tx_settings',
             'db_max_rows',
