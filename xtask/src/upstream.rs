@@ -96,7 +96,9 @@ impl Options {
                     let name = arguments.next().unwrap_or_default();
                     let suite = Suite::ALL.into_iter().find(|suite| suite.name() == name);
                     options.only = Some(suite.with_context(|| {
-                        format!("there is no suite `{name}`; there are postgrest-js and postgrest-py")
+                        format!(
+                            "there is no suite `{name}`; there are postgrest-js and postgrest-py"
+                        )
                     })?);
                 }
                 other => bail!("unknown option `{other}`"),
@@ -132,7 +134,9 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Tally> {
     }
     let known = Known::load(&repo.path(LIST))?;
     if options.update {
-        known.updated(&report.cases).save(&repo.path(LIST), HEADER)?;
+        known
+            .updated(&report.cases)
+            .save(&repo.path(LIST), HEADER)?;
         let passed = report.cases.iter().filter(|case| case.strict).count();
         return Ok(Tally { passed, failed: 0 });
     }
@@ -140,7 +144,8 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Tally> {
 }
 
 /// What the steps of `cargo xtask test` say where there is nothing to run.
-const NO_SOURCES: &str = "there is no ../suites beside the checkout, and FERROBASE_SUITES names none";
+const NO_SOURCES: &str =
+    "there is no ../suites beside the checkout, and FERROBASE_SUITES names none";
 
 /// Every suite as a step of its own, with the binary that is built already.
 pub(crate) fn steps(repo: &Repo, steps: &mut Steps) {

@@ -68,8 +68,7 @@ impl Cluster {
     /// A cluster with nothing in it; `what` it is for is part of its folder's name.
     pub(crate) fn empty(what: &str) -> Result<Self> {
         let bin = setup::postgres_15_bin().context("PostgreSQL is not installed")?;
-        let folder =
-            std::env::temp_dir().join(format!("ferrobase-{what}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ferrobase-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
         if setup::is_root() {

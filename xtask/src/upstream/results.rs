@@ -34,13 +34,16 @@ pub(super) fn jest(suite: &str, text: &str) -> Result<Report> {
     let mut report = Report::default();
     for file in list(&document, "testResults") {
         let path = string(file, "name");
-        let stem = Path::new(path).file_name().map_or(path.into(), |name| {
-            name.to_string_lossy()
-        });
+        let stem = Path::new(path)
+            .file_name()
+            .map_or(path.into(), |name| name.to_string_lossy());
         let stem = stem.split('.').next().unwrap_or_default();
         let tests = list(file, "assertionResults");
         if tests.is_empty() {
-            bail!("{path} did not run: {}", first_line(string(file, "message")));
+            bail!(
+                "{path} did not run: {}",
+                first_line(string(file, "message"))
+            );
         }
         for test in tests {
             let title = string(test, "fullName");
@@ -86,12 +89,12 @@ pub(super) fn pytest(suite: &str, text: &str) -> Report {
         };
         let (name, reason) = rest.split_once(" - ").unwrap_or((rest, ""));
         // Captured output may begin with the same words.
-        let Some((file, test)) = name.split_once(".py::") else {
+        let Some((file, title)) = name.split_once(".py::") else {
             continue;
         };
         let file = file.strip_prefix("tests/").unwrap_or(file);
         report.cases.push(Case {
-            id: format!("{suite}/{file}:{}", slug(test)),
+            id: format!("{suite}/{file}:{}", slug(title)),
             title: name.to_owned(),
             strict,
             reason: first_line(reason),
@@ -151,10 +154,14 @@ mod tests {
         let report = jest("js", text).expect("valid results");
         assert_eq!(
             ids(&report),
-            [("js/basic:reads-two-rows", true), ("js/basic:writes", false)]
+            [
+                ("js/basic:reads-two-rows", true),
+                ("js/basic:writes", false)
+            ]
         );
         assert_eq!(report.counts(), "1 passed, 1 failed, 1 skipped");
-        assert_eq!(report.cases[1].reason, "Error: no");
+        let reason = report.cases.get(1).map(|case| case.reason.as_str());
+        assert_eq!(reason, Some("Error: no"));
     }
 
     #[test]
@@ -174,7 +181,10 @@ mod tests {
         let report = pytest("py", text);
         assert_eq!(
             ids(&report),
-            [("py/_sync/test_a:test_b[x-y]", true), ("py/test_c:test_d", false)]
+            [
+                ("py/_sync/test_a:test_b[x-y]", true),
+                ("py/test_c:test_d", false)
+            ]
         );
         assert_eq!(report.counts(), "1 passed, 1 failed, 1 skipped");
     }

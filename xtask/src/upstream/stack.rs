@@ -74,8 +74,7 @@ pub(super) fn python(repo: &Repo, sources: &Path, cluster: &Cluster) -> Result<S
 
 /// Loads fixtures into a database that has the schemas of Supabase's image.
 fn load(cluster: &Cluster, database: &str, files: &[String]) -> Result<()> {
-    let schemas =
-        "CREATE SCHEMA IF NOT EXISTS extensions; CREATE SCHEMA IF NOT EXISTS personal";
+    let schemas = "CREATE SCHEMA IF NOT EXISTS extensions; CREATE SCHEMA IF NOT EXISTS personal";
     cluster.psql(database, &["-c", schemas])?;
     for file in files {
         // `personal` is made by some of the fixtures as well.
@@ -134,7 +133,9 @@ impl Server {
     fn start(mut command: Command, port: u16, folder: &Path) -> Result<Self> {
         let log: PathBuf = folder.join(format!("server-{port}.log"));
         let file = std::fs::File::create(&log).context("could not make the server's log")?;
-        let errors = file.try_clone().context("could not share the server's log")?;
+        let errors = file
+            .try_clone()
+            .context("could not share the server's log")?;
         // Its keys and its data, wherever it puts them, go with the folder.
         let child = command
             .current_dir(folder)

@@ -90,10 +90,7 @@ pub async fn keep_fresh(
     let mut retry_in = BACKOFF_MIN;
     loop {
         let connected = &mut false;
-        let Err(error) = listen(
-            &target, &channel, &options, &catalog, &on_event, connected,
-        )
-        .await;
+        let Err(error) = listen(&target, &channel, &options, &catalog, &on_event, connected).await;
         if *connected {
             retry_in = BACKOFF_MIN;
         }

@@ -213,10 +213,7 @@ fn node_at<'n>(
         let Some(place) = node.children.iter().position(named) else {
             return Err(not_embedded(node, step));
         };
-        node = node
-            .children
-            .get_mut(place)
-            .ok_or(RestError::Internal)?;
+        node = node.children.get_mut(place).ok_or(RestError::Internal)?;
     }
     Ok(node)
 }

@@ -42,7 +42,12 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-pub(super) const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         path,
         kind,

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::nearest::nearest;
 use super::key::{Key, Kind};
+use super::nearest::nearest;
 use super::table::{self, KEYS, POSTGREST_WITHOUT_EFFECT};
 use super::{ConfigError, Mode};
 

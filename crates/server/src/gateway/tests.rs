@@ -106,12 +106,7 @@ fn door_to(rooms: Vec<Room>, env: &[(&str, &str)]) -> Door {
         anon_jwt: expose(&keys.anon_key),
         service_jwt: expose(&keys.service_role_key),
         user_jwt: keys.signing.sign(&user).unwrap().expose().to_owned(),
-        gateway: Gateway::new(
-            &config,
-            keys,
-            rooms,
-            world,
-        ),
+        gateway: Gateway::new(&config, keys, rooms, world),
     }
 }
 
