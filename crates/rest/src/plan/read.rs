@@ -21,6 +21,10 @@ use crate::error::RestError;
 pub(crate) const SOURCE: &str = "pgrst_source";
 
 /// What a read is made of besides the query string.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about the request and switches of the operator"
+)]
 pub(crate) struct ReadInput<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) query: &'a Query,
