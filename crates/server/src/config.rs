@@ -202,6 +202,10 @@ pub enum TxEnd {
 
 /// The PostgREST dialect.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the operator"
+)]
 pub struct RestConfig {
     /// Errors carry details and hints.
     pub verbose_errors: bool,
