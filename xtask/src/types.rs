@@ -89,7 +89,7 @@ fn compare(repo: &Repo, folder: &Path, node: &Path) -> Result<Tally> {
     }
     let cluster = match &data {
         Some(data) => Cluster::start(data, crate::conformance::Version::V14)?,
-        None => Cluster::bare()?,
+        None => Cluster::empty("types")?,
     };
     load(repo, &cluster)?;
     let differences = known_differences(&folder.join("known-differences.toml"))?;
@@ -134,7 +134,7 @@ fn load(repo: &Repo, cluster: &Cluster) -> Result<()> {
     cluster.psql("postgres", &["-c", "CREATE DATABASE project"])?;
     let mut up = Command::new(repo.binary());
     up.arg("--dir").arg(repo.path("tests/clients/project"));
-    up.args(["migration", "up", "--database-url", &cluster.url("project")]);
+    up.args(["migration", "up", "--database-url", &cluster.superuser_uri("project")]);
     output(&mut up).map(drop)
 }
 
@@ -229,7 +229,7 @@ impl Bench<'_> {
         let mut command = Command::new(self.repo.binary());
         command.arg("--dir").arg(self.nowhere()?);
         command.args(["gen", "types", "typescript", "--database-url"]);
-        command.arg(self.cluster.url(case.database));
+        command.arg(self.cluster.superuser_uri(case.database));
         if !case.schemas.is_empty() {
             command.args(["--schema", case.schemas]);
         }
@@ -245,7 +245,7 @@ impl Bench<'_> {
             .env("DO_NOT_TRACK", "1")
             // It says on standard output that the server has no TLS, unless asked not to try.
             .env("PGSSLMODE", "disable")
-            .args(["gen", "types", "--db-url", &self.cluster.url(case.database)]);
+            .args(["gen", "types", "--db-url", &self.cluster.superuser_uri(case.database)]);
         if !case.schemas.is_empty() {
             command.args(["--schema", case.schemas]);
         }

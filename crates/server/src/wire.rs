@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kernel::{Secret, Tasks};
-use pg::catalog::{self, Catalog, LoadOptions, QualifiedName, live};
+use pg::catalog::{self, Catalog, LoadOptions, live};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
 use rest::Rest;
 use rest::call::Root;
 use rest::call::prefer::TransactionChoice;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd, load};
+use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd};
 use crate::gateway::{Access, Dialect, Room};
 use crate::health::{Health, Probe};
+use crate::in_database::{self, qualified};
 use crate::metrics::Metrics;
 use crate::prune;
 
@@ -55,6 +56,8 @@ pub fn load_options(config: &Config) -> LoadOptions {
 pub struct Rooms {
     /// The data API.
     pub rest: Arc<Rest>,
+    /// It is at `/` as well.
+    rest_at_root: bool,
 }
 
 impl Rooms {
@@ -62,9 +65,11 @@ impl Rooms {
     #[must_use]
     pub fn new(config: &Config, data: &Data, secret: &Secret) -> Self {
         let catalog = Arc::clone(&data.catalog);
+        let rest_at_root = config.rest.at_root;
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
+            rest_at_root,
         }
     }
 
@@ -72,16 +77,22 @@ impl Rooms {
     /// tried.
     #[must_use]
     pub fn mounted(&self) -> Vec<Room> {
-        vec![Room {
-            name: "rest",
-            prefix: "/rest/v1",
+        let rest = |name, prefix| Room {
+            name,
+            prefix,
             dialect: Dialect::Rest,
             access: Access::Checked,
             service: {
                 let rest = Arc::clone(&self.rest);
                 Box::new(move |request| Box::pin(Arc::clone(&rest).serve(request)))
             },
-        }]
+        };
+        let mut rooms = vec![rest("rest", "/rest/v1")];
+        if self.rest_at_root {
+            // Last, since it takes whatever nobody else has.
+            rooms.push(rest("rest_at_root", ""));
+        }
+        rooms
     }
 }
 
@@ -116,6 +127,7 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,
         plan_enabled: config.db.plan_enabled,
+        legacy_target_names: config.rest.legacy_target_names,
         pre_request: config.db.pre_request.as_deref().map(qualified),
         rollback_all,
         transaction_choice,
@@ -133,14 +145,6 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
         minimal_errors: !config.rest.verbose_errors,
         body_bytes_max: usize::try_from(config.api.body_bytes_max).unwrap_or(usize::MAX),
         tx: rest::TxLimits::default(),
-    }
-}
-
-/// `schema.name`, or a name that the search path finds.
-fn qualified(text: &str) -> QualifiedName {
-    match text.split_once('.') {
-        Some((schema, name)) => QualifiedName::new(schema, name),
-        None => QualifiedName::new("", text),
     }
 }
 
@@ -212,16 +216,16 @@ pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, 
     tasks.spawn("timezones", load_timezones(data.clone(), rooms.clone()));
     let pruning = prune::keep_pruned(data.pool.clone(), tasks.token());
     tasks.spawn("prune", pruning);
-    if loaded.config.db.channel.is_none() {
+    let Some(channel) = loaded.config.db.channel.clone() else {
         return;
-    }
+    };
     let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
     let fresh = {
         let data = data.clone();
         async move {
             let target = data.pool.target().clone();
             let observe = move |event| observe(event, &reload);
-            live::keep_fresh(target, data.options, data.catalog, observe).await;
+            live::keep_fresh(target, channel, data.options, data.catalog, observe).await;
         }
     };
     let stop = tasks.token();
@@ -256,7 +260,7 @@ async fn load_timezones(data: Data, rooms: Rooms) {
     }
 }
 
-/// Reads the settings of the database role again whenever it is asked to.
+/// Reads the settings in the database again whenever it is asked to.
 async fn reconfigure(
     loaded: Loaded,
     mut sources: Sources,
@@ -265,26 +269,19 @@ async fn reconfigure(
     mut reloads: mpsc::Receiver<()>,
 ) {
     while reloads.recv().await.is_some() {
-        let settings = async {
-            let mut session = Session::connect(data.pool.target()).await?;
-            let settings = catalog::role_config(&mut session).await?;
-            session.close().await;
-            Ok::<_, pg::Error>(settings)
-        };
-        match settings.await {
-            Ok(settings) => sources.database = settings,
-            Err(error) => {
-                tracing::warn!(%error, "Settings not read; the old ones stay in force");
-                continue;
-            }
+        if !loaded.config.db.in_database_config {
+            continue;
         }
-        match load(loaded.config.mode, &sources) {
+        match in_database::read_again(&data.pool, loaded.config.mode, &mut sources).await {
             Ok(fresh) => {
                 data.options.store(Arc::new(load_options(&fresh.config)));
                 rooms.rest.reconfigure(rest_config(&fresh.config));
                 tracing::info!("Settings loaded");
             }
-            Err(error) => tracing::warn!(%error, "Settings refused; the old ones stay in force"),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "Settings not loaded; the old ones stay in force");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A throw-away PostgreSQL 15 that holds the specification's fixtures.
+//! A throw-away PostgreSQL 15 that holds the specification's fixtures, or none.
 //!
 //! It lives in the folder for temporary files and goes away with the run, also when the run is
 //! killed: the server asks the kernel to be stopped with its parent. Durability is switched off,
@@ -60,16 +60,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes the cluster, loads the fixtures and makes the first copy of them.
     pub(crate) fn start(data: &Path, version: Version) -> Result<Self> {
-        let cluster = Self::bare()?;
+        let cluster = Self::empty("conformance")?;
         cluster.load(data, version)?;
         Ok(cluster)
     }
 
-    /// Makes a cluster with nothing in it.
-    pub(crate) fn bare() -> Result<Self> {
+    /// A cluster with nothing in it; `what` it is for is part of its folder's name.
+    pub(crate) fn empty(what: &str) -> Result<Self> {
         let bin = setup::postgres_15_bin().context("PostgreSQL is not installed")?;
-        let folder =
-            std::env::temp_dir().join(format!("ferrobase-conformance-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ferrobase-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
         if setup::is_root() {
@@ -103,8 +102,8 @@ impl Cluster {
         )
     }
 
-    /// One of its databases, for the superuser.
-    pub(crate) fn url(&self, database: &str) -> String {
+    /// The same for the superuser and a database.
+    pub(crate) fn superuser_uri(&self, database: &str) -> String {
         format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
     }
 

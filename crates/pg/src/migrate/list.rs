@@ -25,4 +25,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "change_watch", "0006_change_watch.sql"),
     migration!(7, "table_guard", "0007_table_guard.sql"),
     migration!(8, "idempotency", "0008_idempotency.sql"),
+    migration!(9, "api_settings", "0009_api_settings.sql"),
 ];
