@@ -14,6 +14,7 @@
 pub mod call;
 mod config;
 mod csv;
+pub mod dry_run;
 pub mod error;
 mod execute;
 #[cfg(test)]

@@ -17,13 +17,12 @@ use kernel::Caller;
 use pg::Pool;
 use pg::catalog::Catalog;
 
-use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
 use crate::error::RestError;
 use crate::execute::{self, Context, Outcome};
 use crate::plan::{self, Plan};
-use crate::{openapi, reply, sql};
+use crate::{dry_run, openapi, reply, sql};
 
 /// The REST room.
 #[derive(Debug)]
@@ -132,13 +131,7 @@ impl Rest {
 
 impl Settings {
     fn of(config: Config, timezones: Arc<HashSet<String>>) -> Self {
-        let call = CallConfig {
-            schemas: config.schemas.clone(),
-            base_path: config.base_path.clone(),
-            root: config.root.clone(),
-            transaction_choice: config.transaction_choice,
-            timezones,
-        };
+        let call = CallConfig::of(&config, timezones);
         Self { config, call }
     }
 }
@@ -196,15 +189,8 @@ async fn carry_out(
     watch: &mut Watch,
 ) -> Result<Response, RestError> {
     let (call, config) = (context.call, context.config);
-    let (query, count_plan) = match plan {
-        Plan::Info { .. } | Plan::Root => return Err(RestError::Internal),
-        Plan::Read(plan) => {
-            let explains = call.prefer.count.is_some_and(Count::explains);
-            let count_plan = explains.then(|| sql::render_count_plan(plan));
-            (sql::render_read(plan, call, config.max_rows), count_plan)
-        }
-        Plan::Mutate(plan) => (sql::render_mutate(plan, call), None),
-        Plan::Call(plan) => (sql::render_call(plan, call), None),
+    let Some((query, count_plan)) = dry_run::render(plan, call, config) else {
+        return Err(RestError::Internal);
     };
     let shape = query.shape;
     let check = |outcome: &Outcome| check(call, plan, shape, outcome);
