@@ -175,7 +175,19 @@ impl TypeName {
     pub fn parse(name: &str) -> Option<Self> {
         let mut in_quotes = false;
         let mut depth = 0_u8;
+        let mut in_word = false;
         for c in name.chars() {
+            // A dollar sign belongs to a word; before one it would begin a
+            // parameter or, worse, a string in which quotes mean nothing.
+            if c == '$' && !in_word && !in_quotes {
+                return None;
+            }
+            in_word = match c {
+                _ if in_quotes => false,
+                '$' => true,
+                c if c.is_ascii_digit() => in_word,
+                c => c.is_alphanumeric() || c == '_',
+            };
             if in_quotes {
                 in_quotes = c != '"';
                 if c == '\0' {
@@ -239,6 +251,7 @@ mod tests {
             "numeric(10,2)[]",
             r#"test."my type; drop""#,
             "timestamp with time zone",
+            "my$type1$",
         ] {
             assert!(TypeName::parse(good).is_some(), "{good}");
         }
@@ -252,6 +265,10 @@ mod tests {
             "a'b",
             "\"open",
             "int, 1",
+            "$1",
+            "text $$",
+            "1$1",
+            "\"a\"$$",
         ] {
             assert!(TypeName::parse(bad).is_none(), "{bad}");
         }

@@ -135,7 +135,7 @@ pub enum Invocation {
 }
 
 /// A request that makes sense by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// What is wanted.
     pub action: Action,
@@ -365,4 +365,4 @@ pub(crate) fn cookies_json(headers: &HeaderMap) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

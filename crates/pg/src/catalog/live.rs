@@ -74,11 +74,37 @@ impl Requested {
     }
 }
 
-/// Listens and reloads until dropped. The first load happens right after
-/// connecting, so nothing that changed since the caller's own load is missed.
-/// `options` are read anew for every load.
+/// A session that has listened since before its catalog was loaded, so that
+/// nothing which changes afterwards is missed.
+#[derive(Debug)]
+pub struct Listening(Session);
+
+impl Listening {
+    /// Begins to listen, then loads. A server that does not let us listen (a
+    /// standby) has a catalog all the same; [`keep_fresh`] will tell why it
+    /// stays as it is.
+    pub async fn load(
+        mut session: Session,
+        options: &LoadOptions,
+    ) -> Result<(Option<Self>, Catalog), Error> {
+        // In this order there is no gap between the two.
+        let listens = match answered(session.script(LISTEN)).await {
+            Ok(_) => true,
+            Err(Error::Db(_)) => false,
+            Err(error) => return Err(error),
+        };
+        let catalog = answered(load(&mut session, options)).await?;
+        Ok((listens.then_some(Self(session)), catalog))
+    }
+}
+
+/// Listens and reloads until dropped. `listening` is the session that loaded
+/// what is in `catalog`; without one, as after every lost connection, the
+/// catalog is loaded right after connecting. `options` are read anew for every
+/// load.
 pub async fn keep_fresh(
     target: Target,
+    mut listening: Option<Listening>,
     options: Arc<ArcSwap<LoadOptions>>,
     catalog: Arc<ArcSwap<Catalog>>,
     on_event: impl Fn(Event) + Send,
@@ -86,7 +112,13 @@ pub async fn keep_fresh(
     let mut retry_in = BACKOFF_MIN;
     loop {
         let connected = &mut false;
-        let Err(error) = listen(&target, &options, &catalog, &on_event, connected).await;
+        let Err(error) = match listening.take() {
+            Some(Listening(session)) => {
+                *connected = true;
+                follow(session, &options, &catalog, &on_event).await
+            }
+            None => listen(&target, &options, &catalog, &on_event, connected).await,
+        };
         if *connected {
             retry_in = BACKOFF_MIN;
         }
@@ -106,10 +138,19 @@ async fn listen(
     connected: &mut bool,
 ) -> Result<std::convert::Infallible, Error> {
     let mut session = Session::connect(target).await?;
-    // Listening before loading leaves no gap between the two.
     answered(session.script(LISTEN)).await?;
     reload(&mut session, options, catalog, on_event).await?;
     *connected = true;
+    follow(session, options, catalog, on_event).await
+}
+
+/// Waits for notifications and loads, on a session that listens already.
+async fn follow(
+    mut session: Session,
+    options: &ArcSwap<LoadOptions>,
+    catalog: &ArcSwap<Catalog>,
+    on_event: &(impl Fn(Event) + Send),
+) -> Result<std::convert::Infallible, Error> {
     loop {
         let requested = wait(&mut session).await?;
         if requested.config {

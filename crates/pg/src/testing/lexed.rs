@@ -30,7 +30,7 @@ pub fn lexed(sql: &str) -> Result<Lexed, String> {
                 chars.next();
                 found.strings.push(quoted(&mut chars, '\'', true)?);
             }
-            '$' => {
+            '$' if !ends_in_word(&found.syntax) => {
                 let mut number = String::new();
                 while let Some(digit) = chars.next_if(char::is_ascii_digit) {
                     number.push(digit);
@@ -62,9 +62,11 @@ pub fn lexed(sql: &str) -> Result<Lexed, String> {
     Ok(found)
 }
 
+/// Whether a letter or a dollar sign would go on with a word.
 fn ends_in_word(syntax: &str) -> bool {
-    syntax
-        .ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$')
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let word = syntax.rsplit(|c| !is_part(c)).next().unwrap_or_default();
+    !word.is_empty() && !word.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What stands between two marks; a doubled mark is one of the text.
@@ -115,6 +117,7 @@ mod tests {
             "SELECT 1)",
             "SELECT $$x$$",
             r"SELECT E'\''",
+            "SELECT 1$$",
         ] {
             assert!(lexed(bad).is_err(), "{bad}");
         }

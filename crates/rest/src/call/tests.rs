@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod render;
+mod whole;
+
 use super::*;
 
 fn config() -> CallConfig {
