@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod catalog;
+mod syntax;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

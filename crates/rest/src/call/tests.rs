@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 pub(crate) mod render;
-mod whole;
+pub(crate) mod whole;
 
 use super::*;
 
