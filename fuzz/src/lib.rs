@@ -57,7 +57,11 @@ pub fn query(data: &[u8]) {
         (Method::DELETE, "/tasks", ""),
         (Method::POST, "/projects", r#"[{"id":1,"name":"x"}]"#),
         (Method::PUT, "/clients", r#"{"id":1,"name":"x"}"#),
-        (Method::POST, "/rpc/open_projects", r#"{"since":"2026-01-01"}"#),
+        (
+            Method::POST,
+            "/rpc/open_projects",
+            r#"{"since":"2026-01-01"}"#,
+        ),
     ];
     let Some((first, raw)) = data.split_first() else {
         return;

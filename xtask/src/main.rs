@@ -2,8 +2,8 @@
 //!
 //! A plain program instead of shell scripts, so that a chore is typed, tested and works the same
 //! on every developer's machine. Start at [`run`]; each chore is one module:
-//! `tidy` (house rules, under a second), `test` (everything CI runs) and `conformance`
-//! (the replay of PostgREST's own specification).
+//! `tidy` (house rules, under a second), `test` (everything CI runs), `conformance`
+//! (the replay of PostgREST's own specification) and `fuzz` (bytes at the parsers).
 
 #![expect(
     clippy::print_stdout,
@@ -12,6 +12,7 @@
 
 mod clients;
 mod conformance;
+mod fuzz;
 mod repo;
 mod setup;
 mod step;
@@ -36,6 +37,7 @@ Usage: cargo xtask <chore>
       --show N                        print the first N failures in full
       --keep                          leave the fixture cluster running until Enter is pressed
       --update                        rewrite tests/conformance/known-failures.txt
+  fuzz TARGET [--seconds N]           fuzzes query, headers or body (default 600 s), see fuzz/README.md
 
 FERROBASE_BIN names a binary to test instead of the development build.
 ";
@@ -61,6 +63,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         Some("test") => test::run(&repo, &test::Options::parse(arguments)?),
         Some("conformance") => conformance::run(&repo, &conformance::Options::parse(arguments)?)
             .map(|tally| tally.failed == 0),
+        Some("fuzz") => fuzz::run(&repo, &fuzz::Options::parse(arguments)?),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");
             Ok(true)

@@ -17,10 +17,10 @@ use pg::SqlBuf;
 
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
+use crate::dry_run;
 use crate::error::RestError;
 use crate::plan::tree::{ReadNode, Spread};
 use crate::plan::{Plan, plan};
-use crate::dry_run;
 use crate::sql::Query;
 
 /// Ends the request in a file.

@@ -198,7 +198,11 @@ fn statements(sent: &Sent) -> Option<Vec<SqlBuf>> {
         max_rows: Some(1000),
         ..Config::default()
     };
-    let call = Call::parse(&render::head(&sent.call), sent.body.clone(), &render::config());
+    let call = Call::parse(
+        &render::head(&sent.call),
+        sent.body.clone(),
+        &render::config(),
+    );
     let statements = dry_run::statements(&catalog::catalog(), &config, &call.ok()?);
     statements.ok().filter(|statements| !statements.is_empty())
 }
@@ -226,12 +230,18 @@ fn check(sent: &Sent, statements: &[SqlBuf]) -> Result<(), TestCaseError> {
         let found = lexed(text).map_err(TestCaseError::fail)?;
         prop_assert!(!found.syntax.contains(NAME), "a bare name: {text}");
         let count = statement.params().len();
-        prop_assert!(found.params.iter().all(|n| (1..=count).contains(n)), "{text}");
+        prop_assert!(
+            found.params.iter().all(|n| (1..=count).contains(n)),
+            "{text}"
+        );
         let is_read = matches!(sent.call.action, Action::Read { .. });
         if index == 0 && is_read && !sent.call.headers_only {
             let wanted = names(&sent.call.query);
             for name in wanted.iter().filter(|name| name.contains(NAME)) {
-                prop_assert!(found.names.contains(name), "{name:?} is not a name of {text}");
+                prop_assert!(
+                    found.names.contains(name),
+                    "{name:?} is not a name of {text}"
+                );
             }
         }
     }

@@ -42,9 +42,11 @@ pub(crate) fn path(action: &Action) -> String {
 
 /// The head of the request that means the call.
 pub(crate) fn head(call: &Call) -> request::Parts {
-    let mut request = Request::builder()
-        .method(&call.method)
-        .uri(format!("{}?{}", call.path, query(&call.query)));
+    let mut request = Request::builder().method(&call.method).uri(format!(
+        "{}?{}",
+        call.path,
+        query(&call.query)
+    ));
     let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let profile = if writes.contains(&call.method) {
         "content-profile"

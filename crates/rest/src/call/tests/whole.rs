@@ -244,17 +244,28 @@ fn action() -> impl Strategy<Value = (Action, Method)> {
     ]);
     let get = || select(vec![Method::GET, Method::HEAD]);
     let name = generate::name;
-    let read =
-        (name(), get()).prop_map(|(relation, method)| (Action::Read { relation }, method));
+    let read = (name(), get()).prop_map(|(relation, method)| (Action::Read { relation }, method));
     let mutate = (name(), mutation)
         .prop_map(|(relation, (mutation, method))| (Action::Mutate { relation, mutation }, method));
     let ask = (name(), get()).prop_map(|(routine, method)| {
         let invocation = Invocation::Read;
-        (Action::Invoke { routine, invocation }, method)
+        (
+            Action::Invoke {
+                routine,
+                invocation,
+            },
+            method,
+        )
     });
     let post = name().prop_map(|routine| {
         let invocation = Invocation::Post;
-        (Action::Invoke { routine, invocation }, Method::POST)
+        (
+            Action::Invoke {
+                routine,
+                invocation,
+            },
+            Method::POST,
+        )
     });
     let info = (name(), any::<bool>()).prop_map(|(name, is_routine)| {
         let action = if is_routine {
@@ -280,7 +291,14 @@ pub(crate) fn sent() -> impl Strategy<Value = Sent> {
     let argument = (generate::name(), "[0-9][ -~é☃]{0,5}");
     let bodies = (body(false), body(true));
     let rest = (option::of(range()), vec(argument, 0..3));
-    (action(), query(), select(SCHEMAS.to_vec()), wishes, bodies, rest)
+    (
+        action(),
+        query(),
+        select(SCHEMAS.to_vec()),
+        wishes,
+        bodies,
+        rest,
+    )
         .prop_map(|(action, query, schema, wishes, bodies, rest)| {
             assemble(action, query, schema, wishes, bodies, rest)
         })
@@ -295,8 +313,7 @@ fn assemble(
     (rows, arguments): (Body, Body),
     (header, params): (Option<RowRange>, Vec<(String, String)>),
 ) -> Sent {
-    let invokes =
-        |by| matches!(&action, Action::Invoke { invocation, .. } if *invocation == by);
+    let invokes = |by| matches!(&action, Action::Invoke { invocation, .. } if *invocation == by);
     if invokes(Invocation::Read) {
         query.params = params;
     }

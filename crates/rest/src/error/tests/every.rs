@@ -9,7 +9,13 @@ use super::super::*;
 use crate::error::{MissingRoutine, RelationshipCandidate, SingleParameter};
 
 /// What a code answers: status, message, details, hint.
-type Expected = (&'static str, u16, &'static str, Option<&'static str>, Option<&'static str>);
+type Expected = (
+    &'static str,
+    u16,
+    &'static str,
+    Option<&'static str>,
+    Option<&'static str>,
+);
 
 fn text(text: &str) -> String {
     text.to_owned()
@@ -40,7 +46,13 @@ fn connection() -> Vec<(RestError, Expected)> {
     vec![
         (
             RestError::Connection { details: details() },
-            ("PGRST000", 503, "Database connection error.", Some("connection refused"), None),
+            (
+                "PGRST000",
+                503,
+                "Database connection error.",
+                Some("connection refused"),
+                None,
+            ),
         ),
         (
             RestError::Client { details: details() },
@@ -97,7 +109,13 @@ fn request() -> Vec<(RestError, Expected)> {
         ),
         (
             RestError::InvalidRpcMethod(text("PUT")),
-            ("PGRST101", 405, "Cannot use the PUT method on RPC", None, None),
+            (
+                "PGRST101",
+                405,
+                "Cannot use the PUT method on RPC",
+                None,
+                None,
+            ),
         ),
         (
             RestError::InvalidBody(text("Empty or invalid json")),
@@ -235,7 +253,13 @@ fn rows() -> Vec<(RestError, Expected)> {
         ),
         (
             RestError::UnsupportedMethod(text("TRACE")),
-            ("PGRST117", 405, "Unsupported HTTP method: TRACE", None, None),
+            (
+                "PGRST117",
+                405,
+                "Unsupported HTTP method: TRACE",
+                None,
+                None,
+            ),
         ),
         (
             RestError::RelatedOrderNotToOne {
@@ -272,7 +296,13 @@ fn rows() -> Vec<(RestError, Expected)> {
         ),
         (
             RestError::AggregatesNotAllowed,
-            ("PGRST123", 400, "Use of aggregate functions is not allowed", None, None),
+            (
+                "PGRST123",
+                400,
+                "Use of aggregate functions is not allowed",
+                None,
+                None,
+            ),
         ),
         (
             RestError::MaxAffected(14),
@@ -286,15 +316,33 @@ fn rows() -> Vec<(RestError, Expected)> {
         ),
         (
             RestError::InvalidPath,
-            ("PGRST125", 404, "Invalid path specified in request URL", None, None),
+            (
+                "PGRST125",
+                404,
+                "Invalid path specified in request URL",
+                None,
+                None,
+            ),
         ),
         (
             RestError::OpenApiDisabled,
-            ("PGRST126", 404, "Root endpoint metadata is disabled", None, None),
+            (
+                "PGRST126",
+                404,
+                "Root endpoint metadata is disabled",
+                None,
+                None,
+            ),
         ),
         (
             RestError::NotImplemented(text("Not yet.")),
-            ("PGRST127", 400, "Feature not implemented", Some("Not yet."), None),
+            (
+                "PGRST127",
+                400,
+                "Feature not implemented",
+                Some("Not yet."),
+                None,
+            ),
         ),
         (
             RestError::MaxAffectedRoutine,
@@ -381,7 +429,10 @@ fn catalog() -> Vec<(RestError, Expected)> {
             ),
         ),
         (
-            RestError::AmbiguousRoutine(vec![text("api.f(a => integer)"), text("api.f(a => text)")]),
+            RestError::AmbiguousRoutine(vec![
+                text("api.f(a => integer)"),
+                text("api.f(a => text)"),
+            ]),
             (
                 "PGRST203",
                 300,
@@ -543,7 +594,10 @@ fn an_ambiguous_embed_lists_the_ways() {
     let error = RestError::AmbiguousRelationship {
         parent: text("orders"),
         child: text("addresses"),
-        candidates: vec![candidate("many-to-one", "billing"), candidate("many-to-one", "shipping")],
+        candidates: vec![
+            candidate("many-to-one", "billing"),
+            candidate("many-to-one", "shipping"),
+        ],
     };
     let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
     assert_eq!(error.status().as_u16(), 300);
@@ -574,7 +628,10 @@ fn every_code_is_documented() {
     let page = include_str!("../../../../../docs/errors.md");
     for (error, (code, status, ..)) in every() {
         let row = format!("| {code} | {status} |");
-        assert!(page.contains(&row), "docs/errors.md has no `{row}`: {error}");
+        assert!(
+            page.contains(&row),
+            "docs/errors.md has no `{row}`: {error}"
+        );
     }
     assert!(page.contains("| PGRST201 | 300 |"));
 }

@@ -42,7 +42,9 @@ pub(in crate::call) fn key_or_index() -> BoxedStrategy<JsonOperand> {
     prop_oneof![key(), "-?[0-9]{1,3}".prop_map(JsonOperand::Index)].boxed()
 }
 
-pub(in crate::call) fn any_field(operand: BoxedStrategy<JsonOperand>) -> impl Strategy<Value = Field> {
+pub(in crate::call) fn any_field(
+    operand: BoxedStrategy<JsonOperand>,
+) -> impl Strategy<Value = Field> {
     (name(), path(operand)).prop_map(|(name, path)| Field { name, path })
 }
 
