@@ -51,7 +51,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         let joins = sql.iter().map(|sql| sql.text().matches("LATERAL").count());
         let joins: usize = joins.sum();
         rows.push(micros(&format!("{name}: parse"), "-", options, || {
-            drop(black_box(call()))
+            drop(black_box(call()));
         }));
         rows.push(micros(
             &format!("{name}: plan and SQL, {joins} joins"),

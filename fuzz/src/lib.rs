@@ -11,6 +11,7 @@
 mod catalog;
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -158,7 +159,8 @@ fn target(path: &str, query: &[u8]) -> Uri {
         if byte.is_ascii_graphic() && !b"\"<>#`\\^{|}".contains(byte) {
             text.push(char::from(*byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text.parse().unwrap_or_default()

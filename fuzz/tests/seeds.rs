@@ -9,15 +9,15 @@ fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
         .join(target);
-    let mut seen = 0;
+    let mut replayed = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let seed = std::fs::read(&path).unwrap();
         let outcome = std::panic::catch_unwind(|| run(&seed));
         assert!(outcome.is_ok(), "{}", path.display());
-        seen += 1;
+        replayed += 1;
     }
-    assert!(seen > 10, "{} has seeds", folder.display());
+    assert!(replayed > 10, "{} has seeds", folder.display());
 }
 
 #[test]

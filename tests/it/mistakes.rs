@@ -207,7 +207,7 @@ const WRITES: [Mistake; 13] = [
         body: r#"{"id":3,"title":"x","isbn":"i1"}"#,
         status: 409,
         code: "23505",
-        names: &["books_isbn_key", "(isbn)=(i1)"],
+        names: &["books_isbn_key"],
         ..WRITE
     },
     Mistake {
@@ -215,7 +215,7 @@ const WRITES: [Mistake; 13] = [
         body: r#"{"id":3,"title":"x","author_id":77}"#,
         status: 409,
         code: "23503",
-        names: &["books_author_id_fkey", "(author_id)=(77)", "\"authors\""],
+        names: &["books_author_id_fkey", "\"authors\""],
         ..WRITE
     },
     Mistake {
@@ -330,6 +330,7 @@ fn words(answer: &Answer) -> String {
 fn answers_name_what_to_fix() {
     let folder = project(&[
         ("supabase/config.toml", "project_id = \"mistakes\"\n"),
+        ("ferrobase.toml", "[api]\nrequire_apikey = true\n"),
         ("supabase/migrations/20260101000000_schema.sql", SCHEMA),
     ]);
     let server = Ferrobase::dev(folder.path());

@@ -130,10 +130,14 @@ impl Marks {
             match item {
                 SelectItem::Field(selected) => {
                     self.field(&mut selected.field);
-                    selected.alias.iter_mut().for_each(|name| self.name(name));
+                    if let Some(name) = &mut selected.alias {
+                        self.name(name);
+                    }
                 }
                 SelectItem::Relation(relation) => {
-                    relation.alias.iter_mut().for_each(|name| self.name(name));
+                    if let Some(name) = &mut relation.alias {
+                        self.name(name);
+                    }
                     relation.hint = None;
                     self.items(&mut relation.select);
                 }
@@ -144,7 +148,9 @@ impl Marks {
     fn tree(&mut self, tree: &mut LogicTree) {
         match tree {
             LogicTree::Group { branches, .. } => {
-                branches.iter_mut().for_each(|branch| self.tree(branch));
+                for branch in branches {
+                    self.tree(branch);
+                }
             }
             LogicTree::Filter(filter) => {
                 self.field(&mut filter.field);
@@ -166,7 +172,9 @@ impl Marks {
             Operation::Fts(_, language, value) => {
                 *value = self.value(value);
                 // An unquoted word by its grammar, and a value all the same.
-                language.iter_mut().for_each(|word| word.push_str(VALUE));
+                if let Some(word) = language {
+                    word.push_str(VALUE);
+                }
             }
             Operation::Is(_) => {}
         }
@@ -177,7 +185,6 @@ impl Marks {
 fn forest(items: &mut [SelectItem], of: &str, n: &mut usize) {
     let related: &[&str] = match of {
         "projects" => &["clients", "tasks", "users"],
-        "clients" | "users" => &["projects"],
         _ => &["projects"],
     };
     for item in items {
