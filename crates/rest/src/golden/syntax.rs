@@ -294,9 +294,15 @@ async fn postgres_can_parse_what_is_rendered() {
             if text.starts_with("EXPLAIN") {
                 continue;
             }
-            let prepare = format!("PREPARE statement AS {text}; DEALLOCATE statement");
-            match session.script(&prepare).await {
-                Ok(_) => understood += 1,
+            let mut prepare = SqlBuf::new();
+            prepare
+                .lit("PREPARE statement AS ")
+                .append(statement.clone());
+            match session.script(prepare.text()).await {
+                Ok(_) => {
+                    session.script("DEALLOCATE statement").await.unwrap();
+                    understood += 1;
+                }
                 Err(error) => {
                     let state = error.sqlstate().unwrap_or("none").to_owned();
                     // syntax_error, invalid_name, reserved_name, name_too_long,
