@@ -16,6 +16,8 @@ pub(crate) struct Load {
     pub(crate) p50: f64,
     /// 99th percentile in milliseconds.
     pub(crate) p99: f64,
+    /// The slowest in milliseconds.
+    pub(crate) max: f64,
 }
 
 /// Sends requests for `seconds` over `connections`. `request` makes the bytes
@@ -69,6 +71,7 @@ pub(crate) fn run(
         rate: count / f64::from(seconds),
         p50: at(0.5),
         p99: at(0.99),
+        max: micros.last().map_or(0.0, |us| f64::from(*us) / 1000.0),
     })
 }
 

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p benches -- rest [--seconds N] [--rounds N]`
 //! `cargo run --release -p benches -- start`
+//! `cargo run --release -p benches -- plan`
+//! `cargo run --release -p benches -- reload`
 //!
 //! Ratios are what counts: both sides share the machine, so its speed cancels
 //! out. `benches/README.md` says what each row means.
@@ -15,7 +17,10 @@
 mod http;
 mod memory;
 mod pgbench;
+mod plan;
+mod reload;
 mod rest;
+mod schema;
 mod server;
 mod start;
 mod table;
@@ -61,7 +66,12 @@ fn run() -> Result<()> {
     match what.as_str() {
         "rest" => rest::run(options),
         "start" => start::run(options),
-        "all" => rest::run(options).and_then(|()| start::run(options)),
-        other => bail!("unknown bench {other}: rest, start or all"),
+        "plan" => plan::run(options),
+        "reload" => reload::run(options),
+        "all" => rest::run(options)
+            .and_then(|()| start::run(options))
+            .and_then(|()| plan::run(options))
+            .and_then(|()| reload::run(options)),
+        other => bail!("unknown bench {other}: rest, start, plan, reload or all"),
     }
 }

@@ -257,7 +257,7 @@ fn token(server: &Server, socket: &str, port: &str) -> Result<String> {
     psql(socket, port, &sql)
 }
 
-fn psql(socket: &str, port: &str, sql: &str) -> Result<String> {
+pub(crate) fn psql(socket: &str, port: &str, sql: &str) -> Result<String> {
     let mut command = Command::new("psql");
     command
         .args([

@@ -3,7 +3,8 @@
 //! A plain program instead of shell scripts, so that a chore is typed, tested and works the same
 //! on every developer's machine. Start at [`run`]; each chore is one module:
 //! `tidy` (house rules, under a second), `test` (everything CI runs), `conformance` (the replay of
-//! PostgREST's own specification) and `clients-upstream` (the official clients' own tests).
+//! PostgREST's own specification), `clients-upstream` (the official clients' own tests) and `fuzz`
+//! (bytes at the parsers).
 
 #![expect(
     clippy::print_stdout,
@@ -12,6 +13,7 @@
 
 mod clients;
 mod conformance;
+mod fuzz;
 mod repo;
 mod setup;
 mod step;
@@ -41,6 +43,7 @@ Usage: cargo xtask <chore>
   clients-upstream [options]          runs the official clients' own tests against the built binary
       --only SUITE                    postgrest-js or postgrest-py
       --update                        rewrite tests/clients/known-failures.txt
+  fuzz TARGET [--seconds N]           fuzzes query, headers or body (default 600 s), see fuzz/README.md
 
 FERROBASE_BIN names a binary to test instead of the development build.
 FERROBASE_SUITES names the folder with the clients' sources; without it, ../suites is looked at.
@@ -69,6 +72,7 @@ fn run(arguments: &[String]) -> Result<bool> {
             .map(|tally| tally.failed == 0),
         Some("clients-upstream") => upstream::run(&repo, &upstream::Options::parse(arguments)?)
             .map(|tally| tally.failed == 0),
+        Some("fuzz") => fuzz::run(&repo, &fuzz::Options::parse(arguments)?),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");
             Ok(true)

@@ -134,7 +134,12 @@ fn load(repo: &Repo, cluster: &Cluster) -> Result<()> {
     cluster.psql("postgres", &["-c", "CREATE DATABASE project"])?;
     let mut up = Command::new(repo.binary());
     up.arg("--dir").arg(repo.path("tests/clients/project"));
-    up.args(["migration", "up", "--database-url", &cluster.superuser_uri("project")]);
+    up.args([
+        "migration",
+        "up",
+        "--database-url",
+        &cluster.superuser_uri("project"),
+    ]);
     output(&mut up).map(drop)
 }
 
@@ -245,7 +250,12 @@ impl Bench<'_> {
             .env("DO_NOT_TRACK", "1")
             // It says on standard output that the server has no TLS, unless asked not to try.
             .env("PGSSLMODE", "disable")
-            .args(["gen", "types", "--db-url", &self.cluster.superuser_uri(case.database)]);
+            .args([
+                "gen",
+                "types",
+                "--db-url",
+                &self.cluster.superuser_uri(case.database),
+            ]);
         if !case.schemas.is_empty() {
             command.args(["--schema", case.schemas]);
         }

@@ -169,13 +169,38 @@ fn push_quoted(out: &mut String, text: &str, quote: u8) {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeName(String);
 
+/// What a character of a type's name follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A word, which may go on with a dollar sign.
+    Word,
+    /// Digits, or letters that follow them at once.
+    Number,
+    /// Neither.
+    Other,
+}
+
 impl TypeName {
     /// Checks a name such as `text`, `character varying(20)`, `"My Enum"[]`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let mut in_quotes = false;
         let mut depth = 0_u8;
+        let mut before = Before::Other;
         for c in name.chars() {
+            // A dollar sign belongs to a word; before one it would begin a
+            // parameter or, worse, a string in which quotes mean nothing.
+            if c == '$' && !in_quotes && before != Before::Word {
+                return None;
+            }
+            before = match (before, c) {
+                _ if in_quotes => Before::Other,
+                (Before::Word, '$') => Before::Word,
+                (Before::Other, c) if c.is_ascii_digit() => Before::Number,
+                (Before::Other, c) if c.is_alphanumeric() || c == '_' => Before::Word,
+                (_, c) if c.is_alphanumeric() || c == '_' => before,
+                _ => Before::Other,
+            };
             if in_quotes {
                 in_quotes = c != '"';
                 if c == '\0' {
@@ -239,6 +264,7 @@ mod tests {
             "numeric(10,2)[]",
             r#"test."my type; drop""#,
             "timestamp with time zone",
+            "my$type1$",
         ] {
             assert!(TypeName::parse(good).is_some(), "{good}");
         }
@@ -252,6 +278,11 @@ mod tests {
             "a'b",
             "\"open",
             "int, 1",
+            "$1",
+            "text $$",
+            "1$1",
+            "4x$y",
+            "\"a\"$$",
         ] {
             assert!(TypeName::parse(bad).is_none(), "{bad}");
         }

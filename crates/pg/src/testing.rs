@@ -9,6 +9,8 @@
 //! Start with `TestDb::new`. Everything here panics instead of returning
 //! errors: a test without its database has nothing left to do.
 
+mod lexed;
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -27,6 +29,8 @@ use crate::pool::{Pool, PoolConfig};
 use crate::session::Session;
 use crate::sql_buf::SqlBuf;
 use crate::target::Target;
+
+pub use lexed::{Lexed, lexed};
 
 /// Names the socket file; nothing listens on TCP.
 const PORT: u16 = 5432;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kernel::{Clock, Tasks};
-use pg::catalog::live::{Event, keep_fresh};
+use pg::catalog::live::{Event, Listening, keep_fresh};
 use pg::catalog::{
     Cardinality, Catalog, JsonShape, LoadOptions, QualifiedName, Relationship, ReturnKind,
     Volatility, load, load_timezones, pre_config, role_config,
@@ -322,6 +322,7 @@ async fn notifications_replace_the_catalog_and_survive_a_lost_connection() {
     let keeper = keep_fresh(
         database.target.clone(),
         "Our \"own\"".to_owned(),
+        None,
         options,
         catalog.clone(),
         move |event| {
@@ -360,6 +361,44 @@ async fn notifications_replace_the_catalog_and_survive_a_lost_connection() {
     assert!(matches!(next().await, Event::Failed { .. }));
     assert!(matches!(next().await, Event::Loaded { .. }));
     assert!(catalog.load().table(&api("fresh")).is_none());
+    session.close().await;
+    database.tasks.stop().await;
+}
+
+/// A start loads once: what changes between its load and the first look at
+/// the notifications still arrives.
+#[tokio::test]
+async fn a_session_that_loaded_goes_on_listening() {
+    let database = database().await;
+    let session = Session::connect(&database.target).await.unwrap();
+    let (listening, loaded) = Listening::load(session, "pgrst", &options()).await.unwrap();
+    assert!(listening.is_some());
+    assert!(loaded.table(&api("late")).is_none());
+    let mut session = Session::connect(&database.target).await.unwrap();
+    let change = "CREATE TABLE api.late (); NOTIFY pgrst";
+    session.script(change).await.unwrap();
+
+    let catalog = Arc::new(ArcSwap::from_pointee(loaded));
+    let options = Arc::new(ArcSwap::from_pointee(options()));
+    let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let keeper = keep_fresh(
+        database.target.clone(),
+        "pgrst".to_owned(),
+        listening,
+        options,
+        catalog.clone(),
+        move |event| {
+            let _ = events.send(event);
+        },
+    );
+    let stopping = database.tasks.clone();
+    database.tasks.spawn("catalog", async move {
+        tokio::select! { () = keeper => (), () = stopping.stopping() => () }
+    });
+    let limit = Duration::from_secs(20);
+    let event = tokio::time::timeout(limit, seen.recv()).await.unwrap();
+    assert!(matches!(event, Some(Event::Loaded { .. })), "{event:?}");
+    assert!(catalog.load().table(&api("late")).is_some());
     session.close().await;
     database.tasks.stop().await;
 }

@@ -85,7 +85,7 @@ async fn admit(pool: &Pool, caller: &Caller) -> Result<(), RestError> {
         tx.read_only();
         tx.push(SqlBuf::fixed(include_str!("access/sql/admit.sql")));
         let answer = tx.run(pool).await;
-        let rows = answer.map_err(|error| RestError::from_pg(error, caller.authenticated))?;
+        let rows = answer.map_err(|error| RestError::from_pg(error, caller))?;
         sees_all = rows.first().and_then(Rows::scalar) == Some("t");
     }
     if sees_all {

@@ -29,6 +29,7 @@ use payload::{Payload, Target};
 use prefer::{Preferences, TransactionChoice};
 use query::Unparsed;
 
+use crate::config::Config;
 use crate::error::RestError;
 use crate::json;
 
@@ -45,6 +46,20 @@ pub struct CallConfig {
     pub transaction_choice: TransactionChoice,
     /// Time zones that the database knows, for `Prefer: timezone=`.
     pub timezones: Arc<HashSet<String>>,
+}
+
+impl CallConfig {
+    /// What the room's settings say about reading a request.
+    #[must_use]
+    pub fn of(config: &Config, timezones: Arc<HashSet<String>>) -> Self {
+        Self {
+            schemas: config.schemas.clone(),
+            base_path: config.base_path.clone(),
+            root: config.root.clone(),
+            transaction_choice: config.transaction_choice,
+            timezones,
+        }
+    }
 }
 
 /// What `/` answers.
@@ -120,7 +135,7 @@ pub enum Invocation {
 }
 
 /// A request that makes sense by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// What is wanted.
     pub action: Action,
@@ -350,4 +365,4 @@ pub(crate) fn cookies_json(headers: &HeaderMap) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -167,7 +167,7 @@ pub(crate) fn refused(error: pg::Error, caller: &Caller) -> RestError {
     if error.db().is_none() {
         tracing::warn!("request failed without an answer of PostgreSQL: {error}");
     }
-    RestError::from_pg(error, caller.authenticated)
+    RestError::from_pg(error, caller)
 }
 
 fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod catalog;
+mod syntax;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use pg::SqlBuf;
 
-use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
+use crate::dry_run;
 use crate::error::RestError;
 use crate::plan::tree::{ReadNode, Spread};
 use crate::plan::{Plan, plan};
-use crate::sql::{self, Query};
+use crate::sql::Query;
 
 /// Ends the request in a file.
 const DIVIDER: &str = "\n----\n";
@@ -79,7 +80,7 @@ fn answer(request: &str) -> String {
     };
     let outcome = parse(request).and_then(|call| {
         let plan = plan(&catalog, &config, &call)?;
-        Ok(describe(&call, &plan))
+        Ok(describe(&config, &call, &plan))
     });
     outcome.unwrap_or_else(|error| format!("{} {}\n", error.status(), error.body()))
 }
@@ -107,32 +108,28 @@ fn parse(text: &str) -> Result<Call, RestError> {
     Call::parse(&parts, Bytes::from(body.to_owned()), &config)
 }
 
-fn describe(call: &Call, plan: &Plan<'_>) -> String {
+fn describe(config: &Config, call: &Call, plan: &Plan<'_>) -> String {
     let mut out = String::new();
-    let explains = call.prefer.count.is_some_and(Count::explains);
-    let (query, count_plan) = match plan {
+    match plan {
         Plan::Read(plan) => {
             let _ = writeln!(out, "{:?} as {}", plan.handler, plan.media.mime());
             node(&mut out, &plan.tree, 0);
-            let count_plan = explains.then(|| sql::render_count_plan(plan));
-            (sql::render_read(plan, call, None), count_plan)
         }
         Plan::Mutate(plan) => {
             let _ = writeln!(out, "{:?} as {}", plan.handler, plan.media.mime());
             let _ = writeln!(out, "returning {:?}", plan.mutate.returning);
             node(&mut out, &plan.tree, 0);
-            (sql::render_mutate(plan, call), None)
         }
         Plan::Call(plan) => {
             let _ = writeln!(out, "{:?} as {}", plan.handler, plan.media.mime());
             let mode = if plan.read_only { "reads" } else { "writes" };
             let _ = writeln!(out, "{} {mode}", plan.routine.name.name);
             node(&mut out, &plan.tree, 0);
-            (sql::render_call(plan, call), None)
         }
         Plan::Root => return "the root\n".to_owned(),
         Plan::Info { allow } => return format!("allow {allow}\n"),
-    };
+    }
+    let (query, count_plan) = dry_run::render(plan, call, config).unwrap();
     let Query { main, shape, count } = query;
     let _ = writeln!(out, "\n{shape:?}");
     statement(&mut out, main);

@@ -18,6 +18,7 @@ pub mod access;
 pub mod call;
 mod config;
 mod csv;
+pub mod dry_run;
 pub mod error;
 mod execute;
 #[cfg(test)]

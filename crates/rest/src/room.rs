@@ -13,16 +13,15 @@ use http::{HeaderName, HeaderValue, header, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kernel::{Caller, Secret};
 use pg::catalog::Catalog;
-use pg::{OpenTx, Pool, SqlBuf};
+use pg::{OpenTx, Pool};
 
-use crate::call::prefer::Count;
 use crate::call::{Call, CallConfig};
 use crate::config::Config;
 use crate::error::RestError;
 use crate::execute::{self, Context, Outcome};
 use crate::idempotency::{self, Begun, Key, Seal};
 use crate::plan::{self, Plan};
-use crate::{access, openapi, reply, sql, tx};
+use crate::{access, dry_run, openapi, reply, sql, tx};
 
 /// The REST room.
 #[derive(Debug)]
@@ -179,13 +178,7 @@ impl Rest {
 
 impl Settings {
     fn of(config: Config, timezones: Arc<HashSet<String>>) -> Self {
-        let call = CallConfig {
-            schemas: config.schemas.clone(),
-            base_path: config.base_path.clone(),
-            root: config.root.clone(),
-            transaction_choice: config.transaction_choice,
-            timezones,
-        };
+        let call = CallConfig::of(&config, timezones);
         let path = |schema| execute::search_path(schema, &config.extra_search_path);
         let search_paths = config.schemas.iter().map(path).collect();
         Self {
@@ -249,9 +242,11 @@ async fn carry_out(
     watch: &mut Watch,
 ) -> Result<Response, RestError> {
     let (call, config) = (context.call, context.config);
-    let query = query(call, config, plan)?;
-    let shape = query.0.shape;
-    let prepared = execute::assemble(context, plan, query.0, query.1);
+    let Some((query, count_plan)) = dry_run::render(plan, call, config) else {
+        return Err(RestError::Internal);
+    };
+    let shape = query.shape;
+    let prepared = execute::assemble(context, plan, query, count_plan);
     let check = |outcome: &Outcome| check(call, plan, shape, outcome);
     let before_commit = writes(plan) && has_conditions(call, plan);
     let before_commit: Option<&execute::Check<'_>> = before_commit.then_some(&check);
@@ -270,7 +265,9 @@ pub(crate) async fn carry_out_in(
     plan: &Plan<'_>,
 ) -> Result<Response, RestError> {
     let call = context.call;
-    let (query, count_plan) = query(call, context.config, plan)?;
+    let Some((query, count_plan)) = dry_run::render(plan, call, context.config) else {
+        return Err(RestError::Internal);
+    };
     let shape = query.shape;
     let prepared = execute::assemble(context, plan, query, count_plan);
     let outcome = execute::run_in(open, context, prepared).await?;
@@ -300,24 +297,6 @@ async fn once(
     let finished = open.finish().await;
     finished.map_err(|error| execute::refused(error, caller))?;
     Ok(response)
-}
-
-/// The statement of a plan, and the one that explains how many rows there are.
-fn query(
-    call: &Call,
-    config: &Config,
-    plan: &Plan<'_>,
-) -> Result<(sql::Query, Option<SqlBuf>), RestError> {
-    Ok(match plan {
-        Plan::Info { .. } | Plan::Root => return Err(RestError::Internal),
-        Plan::Read(plan) => {
-            let explains = call.prefer.count.is_some_and(Count::explains);
-            let count_plan = explains.then(|| sql::render_count_plan(plan));
-            (sql::render_read(plan, call, config.max_rows), count_plan)
-        }
-        Plan::Mutate(plan) => (sql::render_mutate(plan, call), None),
-        Plan::Call(plan) => (sql::render_call(plan, call), None),
-    })
 }
 
 /// Whether there is something to undo when the outcome does not please.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use kernel::{Clock, Rng, Tasks};
+use pg::catalog::live::Listening;
+use pg::catalog::{Catalog, LoadOptions};
 use pg::{Pool, PoolConfig, Session, Target, catalog};
 
 use crate::config::{Config, ConfigError, Loaded, Sources};
@@ -120,10 +122,9 @@ impl App {
         let (loaded, sources) = with_database_settings(loaded, sources, &mut session).await?;
         let config = loaded.config.clone();
         let options = wire::load_options(&config);
-        let catalog = catalog::load(&mut session, &options)
+        let (listening, catalog) = first_catalog(session, &config, &options)
             .await
             .map_err(because("read the database's catalog"))?;
-        session.close().await;
 
         let database = wire::with_usual_settings(database, &config);
         let data = Data::new(
@@ -145,7 +146,7 @@ impl App {
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
 
-        wire::background(loaded, sources, &data, &rooms, &back);
+        wire::background(loaded, sources, listening, &data, &rooms, &back);
         let addresses = listeners.addresses();
         listeners.serve(&gateway, &metrics, &config.api, &lanes, &front);
         Ok(Self {
@@ -200,6 +201,21 @@ impl App {
         self.back.stop().await;
         drop(self.lanes);
     }
+}
+
+/// The catalog to begin with, and the session that hears of changes since,
+/// unless nobody wants to hear of them.
+async fn first_catalog(
+    mut session: Session,
+    config: &Config,
+    options: &LoadOptions,
+) -> Result<(Option<Listening>, Catalog), pg::Error> {
+    if let Some(channel) = &config.db.channel {
+        return Listening::load(session, channel, options).await;
+    }
+    let catalog = catalog::load(&mut session, options).await?;
+    session.close().await;
+    Ok((None, catalog))
 }
 
 fn because(what: &'static str) -> impl FnOnce(pg::Error) -> StartError {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kernel::{Secret, Tasks};
-use pg::catalog::{self, Catalog, LoadOptions, live};
+use pg::catalog::live::{self, Listening};
+use pg::catalog::{self, Catalog, LoadOptions};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
 use rest::Rest;
 use rest::call::Root;
@@ -211,8 +212,15 @@ pub fn gauges(metrics: &Metrics, data: &Data) {
 const RELOADS_WAITING: usize = 1;
 
 /// Work beside requests: the catalog follows the database, and so do the
-/// settings that are kept in it.
-pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, tasks: &Tasks) {
+/// settings that are kept in it. `listening` has loaded what is in `data`.
+pub fn background(
+    loaded: Loaded,
+    sources: Sources,
+    listening: Option<Listening>,
+    data: &Data,
+    rooms: &Rooms,
+    tasks: &Tasks,
+) {
     tasks.spawn("timezones", load_timezones(data.clone(), rooms.clone()));
     let pruning = prune::keep_pruned(data.pool.clone(), tasks.token());
     tasks.spawn("prune", pruning);
@@ -225,7 +233,8 @@ pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, 
         async move {
             let target = data.pool.target().clone();
             let observe = move |event| observe(event, &reload);
-            live::keep_fresh(target, channel, data.options, data.catalog, observe).await;
+            let (options, catalog) = (data.options, data.catalog);
+            live::keep_fresh(target, channel, listening, options, catalog, observe).await;
         }
     };
     let stop = tasks.token();

@@ -69,6 +69,11 @@ const RULES: &[Rule] = &[
         never: &["clap"],
     },
     Rule {
+        krate: "fuzz",
+        may: &["pg", "rest"],
+        never: &["axum", "clap", "hyper", "tower"],
+    },
+    Rule {
         krate: "xtask",
         may: &[],
         never: &["axum", "clap", "tokio"],

@@ -77,12 +77,49 @@ impl Requested {
     }
 }
 
-/// Listens and reloads until dropped. The first load happens right after
-/// connecting, so nothing that changed since the caller's own load is missed.
-/// `options` are read anew for every load. `channel` is the operator's.
+/// A session that has listened since before its catalog was loaded, so that
+/// nothing which changes afterwards is missed.
+#[derive(Debug)]
+pub struct Listening(Session);
+
+impl Listening {
+    /// Begins to listen, then loads. A server that does not let us listen (a
+    /// standby) has a catalog all the same; [`keep_fresh`] will tell why it
+    /// stays as it is.
+    pub async fn load(
+        mut session: Session,
+        channel: &str,
+        options: &LoadOptions,
+    ) -> Result<(Option<Self>, Catalog), Error> {
+        // In this order there is no gap between the two.
+        let listens = match begin(&mut session, channel).await {
+            Ok(()) => true,
+            Err(Error::Db(_)) => false,
+            Err(error) => return Err(error),
+        };
+        let catalog = answered(load(&mut session, options)).await?;
+        Ok((listens.then_some(Self(session)), catalog))
+    }
+}
+
+/// Listens on the watch's channel and on the operator's.
+async fn begin(session: &mut Session, channel: &str) -> Result<(), Error> {
+    for channel in [WATCH, channel] {
+        let mut listen = SqlBuf::new();
+        listen.lit("LISTEN ").ident(channel);
+        answered(session.query_buf(&listen)).await?;
+    }
+    Ok(())
+}
+
+/// Listens and reloads until dropped. `listening` is the session that loaded
+/// what is in `catalog`; without one, as after every lost connection, the
+/// catalog is loaded right after connecting. `options` are read anew for every
+/// load. `channel` is the operator's.
 pub async fn keep_fresh(
     target: Target,
     channel: String,
+    mut listening: Option<Listening>,
     options: Arc<ArcSwap<LoadOptions>>,
     catalog: Arc<ArcSwap<Catalog>>,
     on_event: impl Fn(Event) + Send,
@@ -90,7 +127,13 @@ pub async fn keep_fresh(
     let mut retry_in = BACKOFF_MIN;
     loop {
         let connected = &mut false;
-        let Err(error) = listen(&target, &channel, &options, &catalog, &on_event, connected).await;
+        let Err(error) = match listening.take() {
+            Some(Listening(session)) => {
+                *connected = true;
+                follow(session, &channel, &options, &catalog, &on_event).await
+            }
+            None => listen(&target, &channel, &options, &catalog, &on_event, connected).await,
+        };
         if *connected {
             retry_in = BACKOFF_MIN;
         }
@@ -111,14 +154,20 @@ async fn listen(
     connected: &mut bool,
 ) -> Result<std::convert::Infallible, Error> {
     let mut session = Session::connect(target).await?;
-    // Listening before loading leaves no gap between the two.
-    for channel in [WATCH, channel] {
-        let mut listen = SqlBuf::new();
-        listen.lit("LISTEN ").ident(channel);
-        answered(session.query_buf(&listen)).await?;
-    }
+    begin(&mut session, channel).await?;
     reload(&mut session, options, catalog, on_event).await?;
     *connected = true;
+    follow(session, channel, options, catalog, on_event).await
+}
+
+/// Waits for notifications and loads, on a session that listens already.
+async fn follow(
+    mut session: Session,
+    channel: &str,
+    options: &ArcSwap<LoadOptions>,
+    catalog: &ArcSwap<Catalog>,
+    on_event: &(impl Fn(Event) + Send),
+) -> Result<std::convert::Infallible, Error> {
     loop {
         let requested = wait(&mut session, channel).await?;
         if requested.config {

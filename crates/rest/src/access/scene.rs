@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use kernel::Caller;
 use pg::{Isolation, OpenTx, RequestTx, Rows, SqlBuf};
 
 use super::subject::Subject;
@@ -72,7 +73,7 @@ impl<'a> Scene<'a> {
         tx.isolation(Isolation::RepeatableRead);
         tx.read_only();
         let opened = tx.open(context.pool).await;
-        let (open, _) = opened.map_err(|error| failed(error, caller.authenticated))?;
+        let (open, _) = opened.map_err(|error| failed(error, caller))?;
         Ok(Self {
             open,
             context,
@@ -109,7 +110,7 @@ impl<'a> Scene<'a> {
             }
             Err(error) => {
                 let Some(db) = error.db() else {
-                    return Err(failed(error, true));
+                    return Err(failed(error, self.context.caller));
                 };
                 let refused = Refused {
                     code: db.code.clone(),
@@ -123,15 +124,15 @@ impl<'a> Scene<'a> {
 
     /// Undoes what there may be to undo.
     pub(super) async fn close(self) -> Result<(), RestError> {
-        self.open
-            .rollback()
-            .await
-            .map_err(|error| failed(error, true))
+        let caller = self.context.caller;
+        let undone = self.open.rollback().await;
+        undone.map_err(|error| failed(error, caller))
     }
 
     async fn must(&self, sql: &'static str) -> Result<(), RestError> {
         let done = self.open.query(&SqlBuf::fixed(sql)).await;
-        done.map(drop).map_err(|error| failed(error, true))
+        done.map(drop)
+            .map_err(|error| failed(error, self.context.caller))
     }
 
     fn become_sql(&self, who: Who) -> SqlBuf {
@@ -173,9 +174,9 @@ fn set(out: &mut SqlBuf, name: &str, value: &str) {
     out.param(value.to_owned()).lit(", true)");
 }
 
-fn failed(error: pg::Error, authenticated: bool) -> RestError {
+fn failed(error: pg::Error, caller: &Caller) -> RestError {
     if error.db().is_none() {
         tracing::warn!("an explanation failed without an answer of PostgreSQL: {error}");
     }
-    RestError::from_pg(error, authenticated)
+    RestError::from_pg(error, caller)
 }

@@ -9,7 +9,7 @@ mod filter;
 mod order;
 mod select;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::ast::{EmbedPath, Filter, LogicTree, Query, SelectField, SelectItem};
 use super::form;

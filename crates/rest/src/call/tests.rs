@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod render;
+pub(crate) mod whole;
+
 use super::*;
 
 fn config() -> CallConfig {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
+use kernel::Caller;
 use serde::Deserialize;
 
 use super::RestError;
@@ -93,11 +94,11 @@ struct RaisedDetail {
 }
 
 impl RestError {
-    /// The answer to a failure of the connection or of the statement.
-    /// `authenticated` says whether the caller had shown a token. Addresses
-    /// and protocol details stay in the log.
+    /// The answer to a failure of the connection or of the caller's statement.
+    /// Addresses and protocol details stay in the log.
     #[must_use]
-    pub fn from_pg(error: pg::Error, authenticated: bool) -> Self {
+    pub fn from_pg(error: pg::Error, caller: &Caller) -> Self {
+        let authenticated = caller.authenticated;
         match error {
             pg::Error::Connect { .. } => Self::Connection { details: None },
             pg::Error::Io(_) | pg::Error::Closed | pg::Error::Protocol(_) => {
@@ -116,10 +117,12 @@ impl RestError {
                 Self::Connection { details: None }
             }
             pg::Error::Db(error) => Self::from_postgres(PostgresError {
+                hint: error
+                    .hint
+                    .or_else(|| row_security(&error.code, &error.message, &caller.role)),
                 code: error.code,
                 message: error.message,
                 detail: error.detail,
-                hint: error.hint,
                 authenticated,
             }),
         }
@@ -136,6 +139,17 @@ impl RestError {
             Err(fault) => Self::InvalidRaise(fault),
         }
     }
+}
+
+/// Postgres refuses a new row in the same words whether no policy lets it be
+/// written or none lets it be read back, and gives no hint.
+fn row_security(code: &str, message: &str, role: &str) -> Option<String> {
+    const REFUSED: &str = "new row violates row-level security policy";
+    let refused = code == "42501" && message.starts_with(REFUSED);
+    let (_, table) = message.rsplit_once(" for table ").filter(|_| refused)?;
+    Some(format!(
+        "No policy of table {table} lets role \"{role}\" do this. The new row must pass WITH CHECK of a policy for the write and, when it is to be returned, USING of one for SELECT; without the latter send Prefer: return=minimal."
+    ))
 }
 
 fn raised(error: PostgresError) -> Result<Raised, RaiseFault> {

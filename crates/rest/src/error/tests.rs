@@ -1,6 +1,8 @@
 //! Bodies, statuses and headers as clients see them.
 
-#![expect(clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+
+mod every;
 
 use super::*;
 

@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod render;
+pub(in crate::call) mod generate;
+pub(in crate::call) mod render;
 mod roundtrip;
 
 use super::*;

@@ -3,7 +3,7 @@
 
 use crate::call::ast::*;
 
-pub(super) fn query(query: &Query) -> String {
+pub(in crate::call) fn query(query: &Query) -> String {
     let mut parts = vec![format!("select {}", items(&query.select))];
     for (path, filter) in &query.filters {
         parts.push(format!(
@@ -45,20 +45,20 @@ fn rows(range: &RowRange) -> String {
     }
 }
 
-fn prefix(path: &EmbedPath) -> String {
+pub(in crate::call) fn prefix(path: &EmbedPath) -> String {
     let names: Vec<_> = path.iter().map(|name| quoted(name) + ".").collect();
     names.concat()
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::call) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn plain(text: &str) -> String {
+pub(in crate::call) fn plain(text: &str) -> String {
     text.to_owned()
 }
 
-pub(super) fn field(field: &Field) -> String {
+pub(in crate::call) fn field(field: &Field) -> String {
     let mut text = quoted(&field.name);
     for operation in &field.path {
         text.push_str(if operation.as_text { "->>" } else { "->" });
@@ -70,7 +70,7 @@ pub(super) fn field(field: &Field) -> String {
     text
 }
 
-pub(super) fn items(items: &[SelectItem]) -> String {
+pub(in crate::call) fn items(items: &[SelectItem]) -> String {
     let items: Vec<_> = items.iter().map(item).collect();
     items.join(",")
 }
@@ -127,7 +127,7 @@ fn selected_field(selected: &SelectField) -> String {
     format!("{alias}{column}{}{aggregate}{after}", cast(&selected.cast))
 }
 
-pub(super) fn term(term: &OrderTerm) -> String {
+pub(in crate::call) fn term(term: &OrderTerm) -> String {
     let mut text = match &term.relation {
         Some(relation) => format!("{}({})", quoted(relation), field(&term.field)),
         None => field(&term.field),
@@ -145,7 +145,7 @@ pub(super) fn term(term: &OrderTerm) -> String {
     text
 }
 
-pub(super) fn logic(tree: &LogicTree) -> String {
+pub(in crate::call) fn logic(tree: &LogicTree) -> String {
     match tree {
         LogicTree::Filter(filter) => {
             format!("{}.{}", field(&filter.field), expr(&filter.expr, quoted))
@@ -167,7 +167,7 @@ pub(super) fn logic(tree: &LogicTree) -> String {
 }
 
 /// `value` writes the value: as it is, or quoted inside a tree.
-pub(super) fn expr(expr: &OpExpr, value: fn(&str) -> String) -> String {
+pub(in crate::call) fn expr(expr: &OpExpr, value: fn(&str) -> String) -> String {
     let operation = match &expr.operation {
         Operation::Simple(operator, text) => format!("{}.{}", simple(*operator), value(text)),
         Operation::Quantified(operator, quantifier, text) => {
