@@ -1,0 +1,1 @@
+//! The GoTrue dialect: who somebody is, and how they prove it.
