@@ -1,1 +1,31 @@
 //! The GoTrue dialect: who somebody is, and how they prove it.
+//!
+//! A request becomes a `Call`, and, where somebody must be there, a `SignedIn`
+//! or an `Admin` (`request`); a handler in `routes` checks what was asked,
+//! changes what must change in one transaction (`store`), and answers or
+//! returns an [`AuthError`], which is worded in one place (`error`).
+//!
+//! * To add an endpoint: a handler in `routes/`, a line in `router.rs`.
+//! * To add a statement: a method of `store::Tx`, in the file of its table.
+//! * To send a mail, limit a rate, sign a token: [`ports`].
+//!
+//! Invariants: statements run as `supabase_auth_admin`; one-time tokens are
+//! stored as hashes only and used once; nothing here logs a token, a password,
+//! a code or an address; what a link leads to never depends on a `Host` header.
+
+pub mod config;
+pub mod error;
+mod model;
+pub mod ports;
+mod redirect;
+mod request;
+mod room;
+mod router;
+mod routes;
+mod span;
+mod store;
+
+pub use config::Config;
+pub use error::AuthError;
+pub use model::{Factor, Identity, User};
+pub use room::{Auth, Parts};

@@ -35,6 +35,11 @@ impl Caller {
     }
 }
 
+/// Where a request came from, as far as the gateway believes it. Written into
+/// the request's extensions beside the [`Caller`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub std::net::IpAddr);
+
 /// A JSON string literal. Role names are the operator's, but they may still
 /// contain a quote.
 fn quoted(text: &str) -> String {
