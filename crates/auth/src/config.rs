@@ -17,10 +17,12 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use crate::limits::LimitsConfig;
+use crate::password::PasswordRules;
 use crate::redirect::Allowed;
 pub use features::{Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider};
 use raw::Raw;
-pub use sections::{Limits, Mail, PasswordRules, Phone, Smtp, Template, TestOtps};
+pub use sections::{Mail, Phone, Smtp, Template, TestOtps};
 
 /// Where the room answers, what it is called, and who may sign in how.
 #[derive(Clone, Debug)]
@@ -84,7 +86,7 @@ pub struct Config {
     /// Proof of being human.
     pub captcha: Option<Captcha>,
     /// Rates.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// The database role that statements run as.
     pub database_role: String,
 }
@@ -145,6 +147,8 @@ impl Config {
         if lifetime == 0 || lifetime > TOKEN_LIFETIME_MAX {
             return Err(raw.wrong("jwt_expiry", "1 to 604800 seconds"));
         }
+        let mail = Mail::read(&raw)?;
+        let smtp = mail.smtp.is_some();
         Ok(Self {
             redirects: Allowed::new(&site_url, &redirects),
             issuer: raw
@@ -172,9 +176,9 @@ impl Config {
                 "SECURITY_MANUAL_LINKING_ENABLED",
                 false,
             )?,
-            mail: Mail::read(&raw)?,
+            mail,
             phone: Phone::read(&raw)?,
-            password: PasswordRules::read(&raw)?,
+            password: sections::password_rules(&raw)?,
             reauthenticate_for_password: raw.flag(
                 "email.secure_password_change",
                 "SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION",
@@ -217,7 +221,7 @@ impl Config {
             external: Provider::read_all(&raw)?,
             hooks: Hooks::read(&raw)?,
             captcha: Captcha::read(&raw)?,
-            limits: Limits::read(&raw)?,
+            limits: sections::limits(&raw, smtp)?,
             database_role: "supabase_auth_admin".to_owned(),
         })
     }

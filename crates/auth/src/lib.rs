@@ -7,23 +7,34 @@
 //!
 //! * To add an endpoint: a handler in `routes/`, a line in `router.rs`.
 //! * To add a statement: a method of `store::Tx`, in the file of its table.
-//! * To send a mail, limit a rate, sign a token: [`ports`].
+//! * To win a session: `Auth::issue` in `tokens`, with the `Method` shown.
+//! * To send a mail: `Auth::send_mail` in `mails`. [`ports`] has what comes
+//!   from outside.
 //!
 //! Invariants: statements run as `supabase_auth_admin`; one-time tokens are
 //! stored as hashes only and used once; nothing here logs a token, a password,
 //! a code or an address; what a link leads to never depends on a `Host` header.
 
+mod accounts;
+mod codes;
 pub mod config;
 pub mod error;
+mod hooks;
+pub mod limits;
+mod mails;
 mod model;
+pub mod password;
 pub mod ports;
 mod redirect;
+mod refresh;
 mod request;
 mod room;
 mod router;
 mod routes;
 mod span;
 mod store;
+mod tokens;
+pub mod totp;
 
 pub use config::Config;
 pub use error::AuthError;

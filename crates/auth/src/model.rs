@@ -6,6 +6,7 @@ mod session;
 mod user;
 
 pub(crate) use session::{Method, RefreshToken, Session, Validity};
+pub(crate) use user::own_identity_data;
 pub use user::{Factor, Identity, User};
 
 use jiff::Timestamp;

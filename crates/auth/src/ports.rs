@@ -59,34 +59,6 @@ pub trait Outbox: Send + Sync {
     fn wake(&self);
 }
 
-/// What is counted before it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rate {
-    /// Mails, over all callers.
-    Mail,
-    /// Messages to phones, over all callers.
-    Sms,
-    /// Anonymous sign-ins of an address.
-    Anonymous,
-    /// Sign-ins, sign-ups, codes, recovery of an address.
-    SignIn,
-    /// Refreshes of an address.
-    Refresh,
-    /// Codes and links tried by an address.
-    Verify,
-    /// Second factors tried by an address.
-    Factor,
-    /// Clients registered by an address.
-    Client,
-}
-
-/// Counts.
-pub trait Limiter: Send + Sync {
-    /// Whether one more may happen now; it is counted when it may. `who` is
-    /// the caller's address where the rate is one per address.
-    fn allow(&self, rate: Rate, who: &str) -> bool;
-}
-
 /// A message to a phone.
 #[derive(Clone, Debug)]
 pub struct Message {

@@ -93,6 +93,11 @@ impl Call {
         auth.config.redirects.choose(wishes).to_owned()
     }
 
+    /// Whether a secret key or an operator's token was shown.
+    pub(crate) fn is_admin(&self, auth: &Auth) -> bool {
+        Claims::of(&self.parts).is_some_and(|claims| auth.config.admin_roles.contains(&claims.role))
+    }
+
     /// The audience that the request is about.
     pub(crate) fn audience(&self, auth: &Auth) -> String {
         if let Some(audience) = self.header("x-jwt-aud").filter(|text| !text.is_empty()) {

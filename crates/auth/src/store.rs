@@ -18,15 +18,17 @@ use jiff::Timestamp;
 use kernel::{Clock, Rng};
 use pg::{OpenTx, Pool, RequestTx, Rows, SqlBuf};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::{AuthError, Result};
 use crate::model::{Session, User};
+use crate::routes::pages::Page;
 
 pub(crate) use audit::Actor;
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;
-pub(crate) use tokens::{FlowState, OneTime};
+pub(crate) use tokens::OneTime;
 pub(crate) use users::NewUser;
 
 /// Reads and transactions.
@@ -123,6 +125,35 @@ impl Store {
             .await
     }
 
+    /// A page of users, and how many there are in all.
+    pub(crate) async fn users(
+        &self,
+        audience: &str,
+        filter: Option<&str>,
+        ascending: bool,
+        page: &Page,
+    ) -> Result<(Vec<User>, u64)> {
+        let rows = self
+            .read(users::page(audience, filter, ascending, page))
+            .await?;
+        let count = self.read(users::count(audience, filter)).await?;
+        let users = rows.iter().filter_map(|row| row.get(0)).map(parsed);
+        Ok((users.collect::<Result<_>>()?, number(&count)))
+    }
+
+    /// A page of what happened, and how much there is in all.
+    pub(crate) async fn audit_entries(
+        &self,
+        columns: &[&str],
+        wanted: &str,
+        page: &Page,
+    ) -> Result<(Vec<Value>, u64)> {
+        let rows = self.read(audit::page(columns, wanted, page)).await?;
+        let count = self.read(audit::count(columns, wanted)).await?;
+        let entries = rows.iter().filter_map(|row| row.get(0)).map(parsed);
+        Ok((entries.collect::<Result<_>>()?, number(&count)))
+    }
+
     pub(crate) async fn session(&self, id: Uuid) -> Result<Option<Session>> {
         self.read_document(sessions::by_id(id)).await
     }
@@ -169,14 +200,20 @@ impl Tx {
 }
 
 fn document<T: DeserializeOwned>(rows: &Rows) -> Result<Option<T>> {
-    let Some(text) = rows.scalar() else {
-        return Ok(None);
-    };
-    let read = serde_json::from_str(text);
+    rows.scalar().map(parsed).transpose()
+}
+
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
     // A row that cannot be read was not written by us. The reason names a
     // column, never a value.
-    read.map(Some).map_err(|error| {
+    serde_json::from_str(text).map_err(|error| {
         tracing::error!(%error, "A row of schema auth cannot be read");
         AuthError::Internal("Database error reading a row")
     })
+}
+
+fn number(rows: &Rows) -> u64 {
+    rows.scalar()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }

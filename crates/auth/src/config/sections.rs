@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::ConfigError;
 use super::raw::Raw;
+use crate::limits::LimitsConfig;
+use crate::password::PasswordRules;
 
 /// Signing in by e-mail.
 #[derive(Clone, Debug)]
@@ -285,80 +287,71 @@ impl Phone {
 }
 
 /// What a password must be.
-#[derive(Clone, Debug)]
-pub struct PasswordRules {
-    /// Bytes at least.
-    pub min_length: usize,
-    /// One character of each at least.
-    pub required: Vec<&'static str>,
+pub(super) fn password_rules(raw: &Raw<'_>) -> Result<PasswordRules, ConfigError> {
+    let path = "minimum_password_length";
+    let min = raw.number(path, "PASSWORD_MIN_LENGTH")?.unwrap_or(6);
+    let min = usize::try_from(min).map_err(|_| raw.wrong(path, "a whole number"))?;
+    let path = "password_requirements";
+    let requirements = raw.text_or(path, "PASSWORD_REQUIREMENTS", "");
+    PasswordRules::new(min, &requirements).map_err(|_| {
+        raw.wrong(
+            path,
+            "letters_digits, lower_upper_letters_digits or lower_upper_letters_digits_symbols",
+        )
+    })
 }
 
-const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
-const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const DIGITS: &str = "0123456789";
-const SYMBOLS: &str = "!@#$%^&*()_+-=[]{};'\\:\"|<>?,./`~";
-
-impl PasswordRules {
-    pub(super) fn read(raw: &Raw<'_>) -> Result<Self, ConfigError> {
-        let path = "minimum_password_length";
-        let min = raw.number(path, "PASSWORD_MIN_LENGTH")?.unwrap_or(6);
-        let required = match raw
-            .text("password_requirements", "PASSWORD_REQUIREMENTS")
-            .as_deref()
-        {
-            None => vec![],
-            Some("letters_digits") => vec![LETTERS, DIGITS],
-            Some("lower_upper_letters_digits") => vec![LOWER, UPPER, DIGITS],
-            Some("lower_upper_letters_digits_symbols") => vec![LOWER, UPPER, DIGITS, SYMBOLS],
-            Some(_) => {
-                return Err(raw.wrong(
-                    "password_requirements",
-                    "letters_digits, lower_upper_letters_digits or lower_upper_letters_digits_symbols",
-                ));
-            }
+/// Rates, by the file's names. GoTrue's variables may say `30/1h`, of which the
+/// number counts. Mails are not counted while the built-in inbox takes them.
+pub(super) fn limits(raw: &Raw<'_>, smtp: bool) -> Result<LimitsConfig, ConfigError> {
+    let rate = |name: &str, var: &str, default: u32| {
+        let path = format!("rate_limit.{name}");
+        let Some(text) = raw.text(&path, var) else {
+            return Ok(default);
         };
-        Ok(Self {
-            min_length: usize::try_from(min).map_err(|_| raw.wrong(path, "a whole number"))?,
-            required,
-        })
-    }
+        let number = text.split('/').next().unwrap_or_default().trim();
+        number
+            .parse::<f64>()
+            .ok()
+            .filter(|rate| (0.0..=f64::from(u32::MAX)).contains(rate))
+            .map(saturating)
+            .ok_or_else(|| raw.wrong(&path, "a number"))
+    };
+    let usual = LimitsConfig::default();
+    let sign_in = rate("sign_in_sign_ups", "RATE_LIMIT_OTP", usual.sign_in_sign_ups)?;
+    Ok(LimitsConfig {
+        email_sent: if smtp {
+            rate("email_sent", "RATE_LIMIT_EMAIL_SENT", usual.email_sent)?
+        } else {
+            0
+        },
+        sms_sent: rate("sms_sent", "RATE_LIMIT_SMS_SENT", usual.sms_sent)?,
+        anonymous_users: rate(
+            "anonymous_users",
+            "RATE_LIMIT_ANONYMOUS_USERS",
+            usual.anonymous_users,
+        )?,
+        token_refresh: rate(
+            "token_refresh",
+            "RATE_LIMIT_TOKEN_REFRESH",
+            usual.token_refresh,
+        )?,
+        sign_in_sign_ups: sign_in,
+        token_verifications: rate(
+            "token_verifications",
+            "RATE_LIMIT_VERIFY",
+            usual.token_verifications,
+        )?,
+        otp: sign_in,
+        ..usual
+    })
 }
 
-/// Rates, as the official file names them: per hour for what is sent, per five
-/// minutes and address for what is asked.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Mails in an hour, over all.
-    pub email_sent: u64,
-    /// Messages in an hour, over all.
-    pub sms_sent: u64,
-    /// Anonymous sign-ins in an hour and address.
-    pub anonymous_users: u64,
-    /// Refreshes in five minutes and address.
-    pub token_refresh: u64,
-    /// Sign-ins and sign-ups in five minutes and address.
-    pub sign_in_sign_ups: u64,
-    /// Codes and links tried in five minutes and address.
-    pub token_verifications: u64,
-    /// Wallet sign-ins in five minutes and address.
-    pub web3: u64,
-}
-
-impl Limits {
-    pub(super) fn read(raw: &Raw<'_>) -> Result<Self, ConfigError> {
-        let rate = |name: &str, var: &str, default: u64| {
-            let number = raw.number(&format!("rate_limit.{name}"), var)?;
-            Ok(number.unwrap_or(default))
-        };
-        Ok(Self {
-            email_sent: rate("email_sent", "RATE_LIMIT_EMAIL_SENT", 30)?,
-            sms_sent: rate("sms_sent", "RATE_LIMIT_SMS_SENT", 30)?,
-            anonymous_users: rate("anonymous_users", "RATE_LIMIT_ANONYMOUS_USERS", 30)?,
-            token_refresh: rate("token_refresh", "RATE_LIMIT_TOKEN_REFRESH", 150)?,
-            sign_in_sign_ups: rate("sign_in_sign_ups", "RATE_LIMIT_OTP", 30)?,
-            token_verifications: rate("token_verifications", "RATE_LIMIT_VERIFY", 30)?,
-            web3: rate("web3", "RATE_LIMIT_WEB3", 30)?,
-        })
-    }
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be in range"
+)]
+fn saturating(rate: f64) -> u32 {
+    rate.ceil() as u32
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Tx;
 use crate::error::Result;
 use crate::model::User;
+use crate::routes::pages::Page;
 
 /// Who did it.
 #[derive(Clone, Debug)]
@@ -57,6 +58,41 @@ fn kind(action: &str) -> &'static str {
         | "factor_updated" => "factor",
         _ => "user",
     }
+}
+
+const ENTRIES: &str = include_str!("../../sql/audit_entries.sql");
+
+fn matching(sql: &mut SqlBuf, columns: &[&str], wanted: &str) {
+    if columns.is_empty() || wanted.is_empty() {
+        return;
+    }
+    sql.lit(" AND (false");
+    for column in columns {
+        sql.lit(" OR a.payload->>")
+            .text_literal(column)
+            .lit(" ILIKE ");
+        sql.param(format!("%{wanted}%"));
+    }
+    sql.lit(")");
+}
+
+pub(super) fn page(columns: &[&str], wanted: &str, page: &Page) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit(ENTRIES);
+    matching(&mut sql, columns, wanted);
+    sql.lit(" ORDER BY a.created_at DESC LIMIT ")
+        .param(page.limit().to_string());
+    sql.lit("::bigint OFFSET ")
+        .param(page.offset().to_string())
+        .lit("::bigint");
+    sql
+}
+
+pub(super) fn count(columns: &[&str], wanted: &str) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit("SELECT count(*) FROM auth.audit_log_entries AS a WHERE true");
+    matching(&mut sql, columns, wanted);
+    sql
 }
 
 impl Tx {

@@ -1,13 +1,17 @@
 //! Users and identities.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use pg::SqlBuf;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Tx, UserPatch, tokens};
 use crate::error::{AuthError, Result};
 use crate::model::{Identity, User};
+use crate::routes::pages::Page;
 
 const USER: &str = include_str!("../../sql/user.sql");
 
@@ -47,6 +51,39 @@ pub(super) fn duplicate(email: &str, audience: &str, except: Option<Uuid>) -> Sq
     .bind(email.to_lowercase())
     .bind(audience.to_owned())
     .bind(except.map(|id| id.to_string()))
+}
+
+fn matching(sql: &mut SqlBuf, audience: &str, filter: Option<&str>) {
+    sql.lit(" AND u.aud = ").param(audience.to_owned());
+    if let Some(filter) = filter {
+        // Wildcards in it are the operator's own.
+        let like = format!("%{filter}%");
+        sql.lit(" AND (u.email LIKE ").param(like.clone());
+        sql.lit(" OR u.raw_user_meta_data->>'full_name' ILIKE ")
+            .param(like)
+            .lit(")");
+    }
+}
+
+pub(super) fn page(audience: &str, filter: Option<&str>, ascending: bool, page: &Page) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit(USER);
+    matching(&mut sql, audience, filter);
+    sql.lit(if ascending {
+        " ORDER BY u.created_at, u.id LIMIT "
+    } else {
+        " ORDER BY u.created_at DESC, u.id DESC LIMIT "
+    });
+    sql.param(page.limit().to_string()).lit("::bigint OFFSET ");
+    sql.param(page.offset().to_string()).lit("::bigint");
+    sql
+}
+
+pub(super) fn count(audience: &str, filter: Option<&str>) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit("SELECT count(*) FROM auth.users AS u WHERE true");
+    matching(&mut sql, audience, filter);
+    sql
 }
 
 /// A user to be.
@@ -150,6 +187,53 @@ impl Tx {
     pub(crate) async fn delete_user(&self, id: Uuid) -> Result<()> {
         let sql = SqlBuf::fixed("DELETE FROM auth.users WHERE id = $1::uuid").bind(id.to_string());
         self.run_for("Database error deleting user", sql).await?;
+        Ok(())
+    }
+
+    /// Makes a user unrecognisable, and everything of theirs void.
+    pub(crate) async fn soft_delete(&self, user: &mut User) -> Result<()> {
+        let hidden = |value: &str| obfuscated(user.id, value);
+        let short = |value: &str| {
+            obfuscated(user.id, value)
+                .chars()
+                .take(15)
+                .collect::<String>()
+        };
+        let mut patch = UserPatch::new(self.now)
+            .text("email", &hidden(&user.email))
+            .text("phone", &short(&user.phone))
+            .text("email_change", &hidden(&user.email_change))
+            .text("phone_change", &short(&user.phone_change))
+            .optional("encrypted_password", None)
+            .object("raw_user_meta_data", &Map::new())
+            .object("raw_app_meta_data", &Map::new())
+            .at("deleted_at", Some(self.now));
+        for column in [
+            "confirmation_token",
+            "recovery_token",
+            "email_change_token_current",
+            "email_change_token_new",
+            "phone_change_token",
+            "reauthentication_token",
+        ] {
+            patch = patch.text(column, "");
+        }
+        self.patch(user, patch).await?;
+        for identity in &user.identities {
+            let sql = SqlBuf::fixed(
+                "UPDATE auth.identities SET identity_data = '{}', provider_id = $2 WHERE id = $1::uuid",
+            );
+            let id = obfuscated(identity.user_id, &identity.provider_id);
+            self.run(sql.bind(identity.id.to_string()).bind(id)).await?;
+        }
+        let gone = [
+            "DELETE FROM auth.one_time_tokens WHERE user_id = $1::uuid",
+            "DELETE FROM auth.mfa_factors WHERE user_id = $1::uuid",
+            "DELETE FROM auth.webauthn_credentials WHERE user_id = $1::uuid",
+            "DELETE FROM auth.sessions WHERE user_id = $1::uuid",
+        ];
+        let gone = gone.map(|sql| SqlBuf::fixed(sql).bind(user.id.to_string()));
+        self.run_all(gone.into()).await?;
         Ok(())
     }
 
@@ -351,4 +435,12 @@ fn merge(into: &mut Map<String, Value>, updates: &Map<String, Value>) {
             into.insert(name.clone(), value.clone());
         }
     }
+}
+
+/// A value that can be compared but not read any more.
+fn obfuscated(id: Uuid, value: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(id.to_string().as_bytes());
+    hash.update(value.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
