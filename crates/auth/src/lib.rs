@@ -23,6 +23,7 @@ mod hooks;
 pub mod limits;
 mod mails;
 mod model;
+pub mod mail;
 pub mod password;
 pub mod ports;
 mod redirect;

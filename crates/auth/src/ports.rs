@@ -4,7 +4,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use kernel::Secret;
 use pg::SqlBuf;
@@ -26,14 +25,6 @@ pub trait Signer: Send + Sync {
 
     /// The public keys, as a JWKS document.
     fn jwks(&self) -> String;
-}
-
-/// Why the gateway did not believe the bearer token of a request. It leaves
-/// this in the extensions, since GoTrue words such refusals itself.
-#[derive(Clone, Debug)]
-pub struct BadToken {
-    /// Without any part of the token.
-    pub reason: Arc<str>,
 }
 
 /// One mail, before it is a text.
@@ -84,4 +75,18 @@ pub trait Messenger: Send + Sync {
 pub trait Humans: Send + Sync {
     /// Whether the token is such a proof. The error is what the service said.
     fn prove<'a>(&'a self, token: &'a Secret, address: &'a str) -> Answer<'a, Result<(), String>>;
+}
+
+impl Outbox for crate::mail::Mailer {
+    fn enqueue(&self, mail: &Mail) -> Result<SqlBuf, AuthError> {
+        self.enqueue(mail.template, &mail.to, mail.data.clone())
+            .map_err(|error| {
+                tracing::error!(%error, "A mail could not be made");
+                AuthError::Internal("Error sending email")
+            })
+    }
+
+    fn wake(&self) {
+        self.wake();
+    }
 }

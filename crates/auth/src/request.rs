@@ -14,8 +14,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use jiff::Timestamp;
-use kernel::Caller;
+use kernel::{BadToken, Caller};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -23,7 +22,6 @@ use uuid::Uuid;
 
 use crate::error::{API_VERSION, ApiVersion, AuthError, Result, code};
 use crate::model::{Session, User};
-use crate::ports::BadToken;
 use crate::room::Auth;
 
 /// GoTrue takes no larger body either.
@@ -38,10 +36,6 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
-    }
-
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
@@ -352,8 +346,3 @@ where
 
 /// An object of a request's own making; `null` is none.
 pub(crate) type Data = Option<Map<String, Value>>;
-
-/// A moment as GoTrue writes it.
-pub(crate) fn moment(at: Timestamp) -> Value {
-    Value::String(at.to_string())
-}
