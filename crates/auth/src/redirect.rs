@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use crate::error::AuthError;
+
 /// The site and the patterns.
 #[derive(Clone, Debug)]
 pub struct Allowed {
@@ -186,6 +188,54 @@ fn alternatives(pattern: &[char]) -> Option<(Vec<&[char]>, &[char])> {
     let end = pattern.iter().position(|c| *c == '}')?;
     let choices = pattern.get(..end)?.split(|c| *c == ',').collect();
     Some((choices, pattern.get(end + 1..)?))
+}
+
+/// Adds parameters to an address.
+pub(crate) fn with_query(address: &str, pairs: &[(&str, &str)]) -> String {
+    let Ok(mut url) = Url::parse(address) else {
+        return address.to_owned();
+    };
+    url.query_pairs_mut().extend_pairs(pairs);
+    url.into()
+}
+
+/// Says something behind the `#`, and in a flow with a challenge before it
+/// too, since servers do not see the rest.
+pub(crate) fn told(address: &str, pkce: bool, pairs: &[(&str, &str)]) -> String {
+    let fragment = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .append_pair("sb", "")
+        .finish();
+    let base = if pkce {
+        with_query(address, pairs)
+    } else {
+        address.to_owned()
+    };
+    let base = base
+        .split_once('#')
+        .map_or(base.as_str(), |(before, _)| before)
+        .to_owned();
+    format!("{base}#{fragment}")
+}
+
+/// Says why not.
+pub(crate) fn refused(address: &str, pkce: bool, error: &AuthError) -> String {
+    let kind = match error.status().as_u16() {
+        400 => Some("invalid_request"),
+        401 => Some("unauthorized_client"),
+        403 => Some("access_denied"),
+        500 => Some("server_error"),
+        503 => Some("temporarily_unavailable"),
+        _ => None,
+    };
+    let message = error.message();
+    let mut pairs = Vec::new();
+    if let Some(kind) = kind {
+        pairs.push(("error", kind));
+    }
+    pairs.push(("error_code", error.code().as_str()));
+    pairs.push(("error_description", &message));
+    told(address, pkce, &pairs)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Call {
     }
 
     /// A parameter of the address, decoded; none when empty.
-    pub(crate) fn query(&self, name: &str) -> Option<String> {
+    pub(crate) fn asked(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query()?;
         url::form_urlencoded::parse(query.as_bytes())
             .find(|(key, value)| key == name && !value.is_empty())
@@ -78,7 +78,7 @@ impl Call {
 
     /// Where the request wants to be sent in the end, if that is allowed.
     pub(crate) fn referrer<'a>(&'a self, auth: &'a Auth) -> String {
-        let asked = self.query("redirect_to");
+        let asked = self.asked("redirect_to");
         let wishes = [
             self.header("redirect_to"),
             asked.as_deref(),

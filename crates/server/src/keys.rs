@@ -160,19 +160,14 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
             String::from_utf8(bytes.clone()).ok().map(Secret::new)
         }
     };
-    if let Some(secret) = jwt_secret
-        .as_ref()
-        .filter(|secret| !verify.holds_secret(secret.expose().as_bytes()))
-    {
-        verify.add_secret(secret.expose().as_bytes());
+    let secret = jwt_secret.as_ref().map(|secret| secret.expose().as_bytes());
+    if let Some(secret) = secret.filter(|secret| !verify.holds_secret(secret)) {
+        verify.add_secret(secret);
     }
     if !matches!(config.auth.jwt, JwtSecret::Nothing) {
         verify.add_jwks(&stored.signing.public_jwk().to_string());
     }
-    let given = match &config.auth.source.signing_keys {
-        Some(text) => signer::read(text.expose())?,
-        None => Vec::new(),
-    };
+    let given = given(config)?;
     verify.add_jwks(&serde_json::json!({"keys": given}).to_string());
     let own = matches!(config.auth.jwt, JwtSecret::Project);
     let legacy = |role: &str, stored: &Secret| match (&jwt_secret, own && !local) {
@@ -184,14 +179,10 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         )),
         (None, _) => None,
     };
-    let opaque = |set: &Option<Secret>, known: &str, stored: &Secret| {
-        set.clone().unwrap_or_else(|| {
-            if local {
-                Secret::new(known)
-            } else {
-                stored.clone()
-            }
-        })
+    let opaque = |set: &Option<Secret>, known: &str, stored: &Secret| match set {
+        Some(set) => set.clone(),
+        None if local => Secret::new(known),
+        None => stored.clone(),
     };
     let keys = Keys {
         anon_key: config
@@ -216,17 +207,29 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         ),
         signing: stored.signing,
         given,
-        set_secret: match &config.auth.jwt {
-            JwtSecret::Bytes(bytes) => Some(bytes.clone()),
-            JwtSecret::Text(_) => jwt_secret.as_ref().map(|secret| secret.expose().into()),
-            JwtSecret::Project | JwtSecret::Nothing => None,
-        },
+        set_secret: set_secret(config, jwt_secret.as_ref()),
         jwt_secret,
         verify,
     };
     keys.refuse_well_known(config)?;
     keys.refuse_foreign(config, clock)?;
     Ok(keys)
+}
+
+/// The operator's own keys, private halves included.
+fn given(config: &Config) -> Result<Vec<serde_json::Value>, KeyError> {
+    let text = config.auth.source.signing_keys.as_ref();
+    text.map_or(Ok(Vec::new()), |text| signer::read(text.expose()))
+}
+
+/// The bytes of a secret that the operator set; their services may verify with
+/// nothing else.
+fn set_secret(config: &Config, secret: Option<&Secret>) -> Option<Vec<u8>> {
+    match &config.auth.jwt {
+        JwtSecret::Bytes(bytes) => Some(bytes.clone()),
+        JwtSecret::Text(_) => secret.map(|secret| secret.expose().into()),
+        JwtSecret::Project | JwtSecret::Nothing => None,
+    }
 }
 
 /// Issuer, issue time and expiry of minted legacy tokens.

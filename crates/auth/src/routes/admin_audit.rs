@@ -14,7 +14,7 @@ use crate::routes::pages::{Page, with_page_headers};
 
 pub(crate) async fn list(State(auth): State<Arc<Auth>>, _: Admin, call: Call) -> Result<Response> {
     let page = Page::of(&call)?;
-    let query = call.query("query").unwrap_or_default();
+    let query = call.asked("query").unwrap_or_default();
     let columns: &[&str] = match query.split_once(':').map_or("", |(scope, _)| scope) {
         "author" => &["actor_username", "actor_name"],
         "action" => &["action"],

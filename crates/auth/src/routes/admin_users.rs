@@ -92,7 +92,7 @@ pub(crate) async fn named(auth: &Auth, id: &str) -> Result<User> {
 pub(crate) async fn list(State(auth): State<Arc<Auth>>, _: Admin, call: Call) -> Result<Response> {
     let page = Page::of(&call)?;
     let audience = call.audience(&auth);
-    let ascending = match call.query("sort").as_deref() {
+    let ascending = match call.asked("sort").as_deref() {
         None => false,
         Some(sort) => match sort.split_once(' ').unwrap_or((sort, "desc")) {
             ("created_at", dir) if dir.eq_ignore_ascii_case("asc") => true,
@@ -109,7 +109,7 @@ pub(crate) async fn list(State(auth): State<Arc<Auth>>, _: Admin, call: Call) ->
             }
         },
     };
-    let filter = call.query("filter");
+    let filter = call.asked("filter");
     let (users, total) = auth
         .store
         .users(&audience, filter.as_deref(), ascending, &page)

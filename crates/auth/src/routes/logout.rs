@@ -18,7 +18,7 @@ pub(crate) async fn logout(
     who: SignedIn,
     call: Call,
 ) -> Result<Response> {
-    let scope = call.query("scope").unwrap_or_default();
+    let scope = call.asked("scope").unwrap_or_default();
     let tx = auth.store.begin().await?;
     tx.audit(&Actor::user(&who.user), "logout", None, "")
         .await?;

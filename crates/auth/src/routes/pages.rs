@@ -21,7 +21,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn of(call: &Call) -> Result<Self> {
-        let number = |name: &str, default: u64| match call.query(name) {
+        let number = |name: &str, default: u64| match call.asked(name) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| {
                 AuthError::invalid(format!(

@@ -19,7 +19,7 @@ use crate::room::Auth;
 use crate::store::{Actor, NewSession};
 
 pub(crate) async fn token(State(auth): State<Arc<Auth>>, call: Call) -> Result<Response> {
-    let grant = call.query("grant_type").unwrap_or_default();
+    let grant = call.asked("grant_type").unwrap_or_default();
     match grant.as_str() {
         "password" => {
             auth.require_human(&call).await?;

@@ -13,13 +13,13 @@ use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use serde::Deserialize;
 use serde_json::json;
-use url::Url;
 
 use crate::accounts;
 use crate::codes::{PKCE_PREFIX, is_valid, token_hash};
 use crate::error::{AuthError, Result, code, json_response};
 use crate::limits::Kind;
 use crate::model::{Method, User};
+use crate::redirect::{refused, told, with_query};
 use crate::request::{Call, nullable};
 use crate::room::Auth;
 use crate::store::{Actor, NewSession, OneTime, Tx, UserPatch};
@@ -176,9 +176,9 @@ pub(crate) async fn get(State(auth): State<Arc<Auth>>, call: Call) -> Result<Res
         ));
     }
     auth.limit(Kind::TokenVerifications, &call)?;
-    let text = call.query("type").unwrap_or_default();
+    let text = call.asked("type").unwrap_or_default();
     let kind = kind(&text)?;
-    let token = call.query("token").or_else(|| call.query("token_hash"));
+    let token = call.asked("token").or_else(|| call.asked("token_hash"));
     let token =
         token.ok_or_else(|| AuthError::invalid("Verify requires a token or a token hash"))?;
     let redirect_to = call.referrer(&auth);
@@ -473,51 +473,4 @@ fn refuse_banned(user: &User, tx: &Tx) -> Result<()> {
         return Err(AuthError::forbidden(code::USER_BANNED, "User is banned"));
     }
     Ok(())
-}
-
-/// Adds parameters to an address.
-fn with_query(address: &str, pairs: &[(&str, &str)]) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        return address.to_owned();
-    };
-    url.query_pairs_mut().extend_pairs(pairs);
-    url.into()
-}
-
-/// Says something behind the `#`, and in a flow with a challenge before it
-/// too, since servers do not see the rest.
-fn told(address: &str, pkce: bool, pairs: &[(&str, &str)]) -> String {
-    let fragment = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .append_pair("sb", "")
-        .finish();
-    let base = if pkce {
-        with_query(address, pairs)
-    } else {
-        address.to_owned()
-    };
-    let base = base
-        .split_once('#')
-        .map_or(base.as_str(), |(before, _)| before)
-        .to_owned();
-    format!("{base}#{fragment}")
-}
-
-fn refused(address: &str, pkce: bool, error: &AuthError) -> String {
-    let kind = match error.status().as_u16() {
-        400 => Some("invalid_request"),
-        401 => Some("unauthorized_client"),
-        403 => Some("access_denied"),
-        500 => Some("server_error"),
-        503 => Some("temporarily_unavailable"),
-        _ => None,
-    };
-    let message = error.message();
-    let mut pairs = Vec::new();
-    if let Some(kind) = kind {
-        pairs.push(("error", kind));
-    }
-    pairs.push(("error_code", error.code().as_str()));
-    pairs.push(("error_description", &message));
-    told(address, pkce, &pairs)
 }

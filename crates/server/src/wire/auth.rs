@@ -1,7 +1,7 @@
 //! The auth room: its settings, keys, threads, mails and connections.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth::AuthError;
@@ -64,8 +64,9 @@ pub(crate) fn room(
         found.map(|(_, value)| value.clone())
     };
     let external = format!("{}{PREFIX}", given.url);
-    let settings = auth::Config::read(&source.section, &external, &env).map_err(refused)?;
-    let mailer = mailer(&settings, &source.folder, context)?;
+    let settings =
+        auth::Config::read(&source.section, &external, &env).map_err(|error| refused(&error))?;
+    let mailer = mailer(&settings, source.folder.as_deref(), context)?;
     if let Some(smtp) = &settings.mail.smtp {
         let smtp = SmtpConfig {
             host: smtp.host.clone(),
@@ -102,7 +103,7 @@ pub(crate) fn room(
 
 fn mailer(
     settings: &auth::Config,
-    folder: &Option<PathBuf>,
+    folder: Option<&Path>,
     context: &Context,
 ) -> Result<Mailer, StartError> {
     let custom: BTreeMap<String, Custom> = settings
@@ -118,9 +119,9 @@ fn mailer(
             (name.clone(), custom)
         })
         .collect();
-    let folder = folder.clone().unwrap_or_default();
+    let folder = folder.unwrap_or(Path::new(""));
     let library =
-        Library::load(&folder, &custom).map_err(|error| invalid("email.template", &error))?;
+        Library::load(folder, &custom).map_err(|error| invalid("email.template", &error))?;
     let sink = if settings.mail.smtp.is_some() {
         Sink::Smtp
     } else {
@@ -132,7 +133,7 @@ fn mailer(
     Ok(Mailer::new(Arc::new(library), sink, context.rng.clone()))
 }
 
-fn refused(error: auth::config::ConfigError) -> StartError {
+fn refused(error: &auth::config::ConfigError) -> StartError {
     StartError::Config(ConfigError::Invalid {
         path: format!("auth.{}", error.path),
         origin: None,
