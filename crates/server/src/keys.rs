@@ -248,8 +248,12 @@ impl Keys {
     /// The public keys, as served to those who verify our tokens.
     #[must_use]
     pub fn jwks(&self) -> String {
-        let mut keys: Vec<_> = self.given.iter().filter_map(signer::public).collect();
-        keys.push(self.signing.public_jwk());
+        // An operator with keys of their own says all that is to be said.
+        let keys: Vec<_> = if self.given.is_empty() {
+            vec![self.signing.public_jwk()]
+        } else {
+            self.given.iter().filter_map(signer::public).collect()
+        };
         serde_json::json!({"keys": keys}).to_string()
     }
 

@@ -35,7 +35,7 @@ fn the_file_and_the_environment_are_read() {
         "jwt_expiry": "60",
         "enable_signup": false,
         "email": {"enable_confirmations": true, "otp_length": 8, "template": {"invite": {"subject": "Hi"}}},
-        "sms": {"enable_signup": true, "test_otp": {"1234567890": 123_456}},
+        "sms": {"enable_signup": true, "test_otp": {"1234567890": 482_915}},
         "password_requirements": "letters_digits",
         "external": {"google": {"enabled": true, "client_id": "a,b", "secret": "s"}, "my_oidc": {"enabled": true}},
         "hook": {"send_email": {"enabled": true, "uri": "pg-functions://postgres/public/send"}},
@@ -55,13 +55,13 @@ fn the_file_and_the_environment_are_read() {
     let now = jiff::Timestamp::UNIX_EPOCH;
     assert_eq!(
         config.phone.test_otps.get("1234567890", now),
-        Some("123456")
+        Some("482915")
     );
     assert_ne!(config.password, PasswordRules::default());
     assert_eq!(config.external["google"].client_ids, ["a", "b"]);
     assert!(config.external["my_oidc"].enabled);
     assert!(config.hooks.send_email.is_some());
-    assert!(!format!("{config:?}").contains("123456"));
+    assert!(!format!("{config:?}").contains("482915"));
 }
 
 #[test]

@@ -210,10 +210,14 @@ impl Reader<'_> {
         if let Some(found) = (self.env)(name) {
             return Some(Value::String(found));
         }
-        self.warnings.push(format!(
+        let warning = format!(
             "{}: {key} asks for the environment variable {name}, which is not set",
             self.path.display()
-        ));
+        );
+        // A value may be read twice: by us, and for the auth room.
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
         None
     }
 
