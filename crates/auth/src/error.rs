@@ -3,7 +3,7 @@
 //! knows how each version of the API wants to hear it.
 //!
 //! Handlers return it with `?`. Its response carries the error itself, which
-//! [`crate::request::finish`] turns into a body once it knows the version that
+//! `request::finish` turns into a body once it knows the version that
 //! the request asked for.
 
 pub mod code;
