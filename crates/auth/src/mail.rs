@@ -24,4 +24,8 @@ pub use links::{LinkKind, Links, LinksError};
 pub use plain::plain_text;
 pub use queue::{MailError, Mailer, Sink};
 pub use sender::{Round, Sender, SenderConfig};
+pub(crate) use smtp::{Outgoing, compose};
 pub use smtp::{Smtp, SmtpConfig, SmtpError, SmtpTls};
+
+#[cfg(test)]
+mod tests;
