@@ -1,7 +1,7 @@
 //! The GoTrue dialect: who somebody is, and how they prove it.
 
 pub mod captcha;
-pub mod hooks;
+pub mod hook;
 pub mod inbox;
 pub mod limits;
 pub mod mail;

@@ -2,9 +2,9 @@
 //!
 //! Start with [`Mailer`]: it renders a template and gives back the statement
 //! that queues the mail, to be run in the transaction that makes the mail
-//! necessary. [`library`] has the templates, ours and the project's, and looks
+//! necessary. `library` has the templates, ours and the project's, and looks
 //! again when a file changes; [`template`] is their language. [`Sender`] is the
-//! duty that sends what is queued, by [`smtp`]; without SMTP settings mails go
+//! duty that sends what is queued, by `smtp`; without SMTP settings mails go
 //! to the inbox instead ([`crate::inbox`]).
 //!
 //! Invariants: links come from [`Links`], which knows the configured addresses

@@ -6,9 +6,9 @@
 //! has to choose a new password. Hashes of other systems are checked once and
 //! then replaced ([`Verdict::Right`] says when).
 //!
-//! Start with [`Passwords`]. [`encoded`] reads hashes and holds the bounds that
-//! keep a hostile one from eating memory or time; [`pool`] keeps hashing off
-//! the runtime and below the database's work in priority; [`rules`] says which
+//! Start with [`Passwords`]. `encoded` reads hashes and holds the bounds that
+//! keep a hostile one from eating memory or time; `pool` keeps hashing off
+//! the runtime and below the database's work in priority; `rules` says which
 //! passwords are good enough.
 //!
 //! Invariants: a check always costs about one bcrypt, whether the user exists

@@ -3,15 +3,15 @@
 //! Start with [`Hooks`]; [`Point`] lists the points, [`Hook`] is one as
 //! `[auth.hook.*]` of config.toml says it: a function of the database
 //! (`pg-functions://postgres/schema/function`) or an HTTP service, whose
-//! requests are signed as Standard Webhooks has it. [`payload`] has what goes in
+//! requests are signed as Standard Webhooks has it. `payload` has what goes in
 //! and comes out at each point. Times, sizes, tries and errors are GoTrue's.
 //!
 //! A hook decides about sign-in, so one that cannot be asked is an error and
 //! never a yes.
 
-mod http_hook;
+mod function;
+mod http_service;
 mod payload;
-mod pg_hook;
 mod signature;
 mod target;
 
@@ -159,7 +159,7 @@ impl Hooks {
             role: Arc::from(role),
             clock,
             rng,
-            pause: http_hook::PAUSE,
+            pause: http_service::PAUSE,
         })
     }
 
