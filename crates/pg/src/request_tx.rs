@@ -240,6 +240,15 @@ impl OpenTx {
         Ok(results.pop().unwrap_or_default())
     }
 
+    /// Runs several more in one round trip, and returns the rows of each. The
+    /// first that fails ends it: those behind it are not tried.
+    pub async fn query_all(&self, statements: &[SqlBuf]) -> Result<Vec<Rows>, Error> {
+        let segment = statements.iter().cloned().map(statement).collect();
+        let segments = afresh(vec![segment]);
+        let segment = segments.into_iter().flatten().collect();
+        self.lease.run(segment, Arc::from("")).await
+    }
+
     /// Ends it: commits, unless it was asked to roll back.
     pub async fn finish(self) -> Result<(), Error> {
         let end = if self.rollback { "ROLLBACK" } else { "COMMIT" };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
-pub use sources::{Flag, Origin, Setting, Sources, Value};
+pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value};
 pub use table::{KEYS, Key, Kind};
 
 /// Which command is running; some defaults differ.
@@ -243,6 +243,8 @@ pub struct AuthConfig {
     pub publishable_key: Option<Secret>,
     /// `sb_secret_…`.
     pub secret_key: Option<Secret>,
+    /// What the auth room reads for itself.
+    pub source: std::sync::Arc<AuthSource>,
 }
 
 /// What tokens are verified with.

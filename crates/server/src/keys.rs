@@ -12,6 +12,7 @@
 
 mod file;
 mod mint;
+mod signer;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use kernel::{Clock, Rng, Secret};
 use crate::config::{Config, JwtSecret, Mode};
 use crate::gateway::VerifyKeys;
 pub use mint::SigningKey;
+pub use signer::Signer;
 
 /// The official CLI's local secret, on every developer's machine.
 const WELL_KNOWN_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
@@ -41,8 +43,12 @@ pub struct Keys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
-    /// Signs user tokens.
+    /// The project's own pair.
     pub signing: SigningKey,
+    /// The operator's own, which come first.
+    given: Vec<serde_json::Value>,
+    /// Bytes of the secret that the operator set, if they set one.
+    set_secret: Option<Vec<u8>>,
     verify: VerifyKeys,
 }
 
@@ -128,6 +134,9 @@ pub enum KeyError {
         /// Why the token is refused.
         reason: String,
     },
+    /// The operator's keys cannot be used.
+    #[error("the keys of auth.signing_keys_path cannot be used: {0}")]
+    SigningKeys(&'static str),
     /// The random generator or signer failed.
     #[error("could not make a signing key")]
     Signing,
@@ -160,6 +169,11 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
     if !matches!(config.auth.jwt, JwtSecret::Nothing) {
         verify.add_jwks(&stored.signing.public_jwk().to_string());
     }
+    let given = match &config.auth.source.signing_keys {
+        Some(text) => signer::read(text.expose())?,
+        None => Vec::new(),
+    };
+    verify.add_jwks(&serde_json::json!({"keys": given}).to_string());
     let own = matches!(config.auth.jwt, JwtSecret::Project);
     let legacy = |role: &str, stored: &Secret| match (&jwt_secret, own && !local) {
         (_, true) => Some(stored.clone()),
@@ -201,6 +215,12 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
             &stored.secret_key,
         ),
         signing: stored.signing,
+        given,
+        set_secret: match &config.auth.jwt {
+            JwtSecret::Bytes(bytes) => Some(bytes.clone()),
+            JwtSecret::Text(_) => jwt_secret.as_ref().map(|secret| secret.expose().into()),
+            JwtSecret::Project | JwtSecret::Nothing => None,
+        },
         jwt_secret,
         verify,
     };
@@ -225,7 +245,19 @@ impl Keys {
     /// The public keys, as served to those who verify our tokens.
     #[must_use]
     pub fn jwks(&self) -> String {
-        serde_json::json!({"keys": [self.signing.public_jwk()]}).to_string()
+        let mut keys: Vec<_> = self.given.iter().filter_map(signer::public).collect();
+        keys.push(self.signing.public_jwk());
+        serde_json::json!({"keys": keys}).to_string()
+    }
+
+    /// What signs user tokens.
+    pub fn signer(&self) -> Result<Signer, KeyError> {
+        let jwks = self.jwks();
+        match &self.set_secret {
+            _ if !self.given.is_empty() => Signer::given(&self.given, jwks),
+            Some(secret) => Ok(Signer::secret(secret, jwks)),
+            None => Signer::own(&self.signing, jwks),
+        }
     }
 
     /// What people paste into apps.

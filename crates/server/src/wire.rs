@@ -1,6 +1,8 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
+pub(crate) mod auth;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -54,15 +56,18 @@ pub fn load_options(config: &Config) -> LoadOptions {
 pub struct Rooms {
     /// The data API.
     pub rest: Arc<Rest>,
+    /// Who somebody is.
+    pub auth: Arc<::auth::Auth>,
 }
 
 impl Rooms {
     /// Builds every room.
     #[must_use]
-    pub fn new(config: &Config, data: &Data) -> Self {
+    pub fn new(config: &Config, data: &Data, auth: Arc<::auth::Auth>) -> Self {
         let catalog = Arc::clone(&data.catalog);
         Self {
             rest: Rest::new(rest_config(config), data.pool.clone(), catalog),
+            auth,
         }
     }
 
@@ -70,13 +75,34 @@ impl Rooms {
     /// tried.
     #[must_use]
     pub fn mounted(&self) -> Vec<Room> {
-        vec![Room {
-            name: "rest",
-            prefix: "/rest/v1",
-            dialect: Dialect::Rest,
-            access: Access::Checked,
-            router: Arc::clone(&self.rest).router(),
-        }]
+        vec![
+            Room {
+                name: "rest",
+                prefix: "/rest/v1",
+                dialect: Dialect::Rest,
+                access: Access::Checked,
+                router: Arc::clone(&self.rest).router(),
+            },
+            Room {
+                name: "auth",
+                prefix: auth::PREFIX,
+                dialect: Dialect::Gateway,
+                // Where links in mails and redirects of providers lead, and
+                // what clients of others must find out first.
+                access: Access::Keyed {
+                    open: &[
+                        "/verify",
+                        "/callback",
+                        "/authorize",
+                        "/.well-known",
+                        "/health",
+                        "/sso/saml",
+                        "/oauth",
+                    ],
+                },
+                router: Arc::clone(&self.auth).router(),
+            },
+        ]
     }
 }
 
