@@ -8,7 +8,9 @@ use http::{Request, Uri};
 use kernel::Secret;
 use serde::Deserialize;
 
+use crate::error::AuthError;
 use crate::outbound::{Budget, Client};
+use crate::ports::{self, Humans};
 
 /// GoTrue's.
 const BUDGET: Budget = Budget {
@@ -72,6 +74,25 @@ pub enum CaptchaError {
     /// 500 `unexpected_failure`: the service cannot be asked, so nobody passes.
     #[error("captcha verification process failed")]
     Unreachable,
+}
+
+impl Humans for Captcha {
+    fn prove<'a>(
+        &'a self,
+        token: &'a Secret,
+        address: &'a str,
+    ) -> ports::Answer<'a, Result<(), String>> {
+        Box::pin(async move {
+            match self.verify(token.expose(), address).await {
+                Ok(()) => Ok(Ok(())),
+                Err(CaptchaError::Missing) => Ok(Err("no captcha_token found".to_owned())),
+                Err(CaptchaError::Disallowed(codes)) => Ok(Err(codes)),
+                Err(CaptchaError::Unreachable) => {
+                    Err(AuthError::Internal("captcha verification process failed"))
+                }
+            }
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -183,6 +204,10 @@ mod tests {
         );
         let odd = captcha.verify("odd", "192.0.2.1").await;
         assert_eq!(odd, Err(CaptchaError::Unreachable));
+        let prove = async |token: &str| captcha.prove(&Secret::new(token), "192.0.2.1").await;
+        assert!(matches!(prove("good").await, Ok(Ok(()))));
+        assert!(matches!(prove("bad").await, Ok(Err(codes)) if codes.ends_with(", x")));
+        assert!(prove("odd").await.is_err());
         let wrong = Captcha::new(provider, &Secret::new("other"), client);
         let wrong = wrong.verify("good", "192.0.2.1").await;
         assert_eq!(

@@ -14,6 +14,7 @@ mod http_service;
 mod payload;
 mod signature;
 mod target;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
