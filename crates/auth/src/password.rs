@@ -18,6 +18,7 @@
 mod derive;
 mod encoded;
 mod pool;
+mod pwned;
 mod rules;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use pool::Pool;
 
 pub use encoded::Unusable;
 pub use pool::{PoolConfig, TooBusy};
+pub use pwned::Pwned;
 pub use rules::{Breached, PASSWORD_BYTES_MAX, PasswordRules, RulesError, Weakness};
 
 /// What GoTrue hashes with (`bcrypt.DefaultCost` of Go).
