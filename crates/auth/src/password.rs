@@ -90,7 +90,8 @@ impl Passwords {
     /// As [`Passwords::start`], with another bcrypt cost than GoTrue's.
     pub fn with_cost(config: PoolConfig, rng: Rng, cost: u32) -> std::io::Result<Self> {
         let cost = cost.clamp(encoded::BCRYPT_COST_MIN, encoded::BCRYPT_COST_MAX);
-        let nobody = derive::bcrypt_hash(&rng.bytes::<16>(), cost, rng.bytes());
+        let secret = rng.uuid().to_string();
+        let nobody = derive::bcrypt_hash(secret.as_bytes(), cost, rng.bytes());
         Ok(Self {
             pool: Arc::new(Pool::start(config)?),
             nobody: nobody.into(),
