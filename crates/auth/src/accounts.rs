@@ -72,9 +72,11 @@ pub(crate) fn too_busy(_: TooBusy) -> AuthError {
 }
 
 impl Auth {
-    /// Counts one request of the caller's address.
+    /// Counts one request of the caller's address. This machine's own is
+    /// nobody's in particular: it is a developer's, or that of a proxy that
+    /// does not say for whom it asks.
     pub(crate) fn limit(&self, kind: Kind, call: &Call) -> Result<()> {
-        let Some(address) = call.address() else {
+        let Some(address) = call.address().filter(|address| !address.is_loopback()) else {
             return Ok(());
         };
         let allowed = self.limits.check(kind, address);

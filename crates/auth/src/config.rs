@@ -21,7 +21,7 @@ use crate::limits::LimitsConfig;
 use crate::password::PasswordRules;
 use crate::redirect::Allowed;
 pub use features::{Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider};
-use raw::Raw;
+use raw::{Raw, wrong};
 pub use sections::{Mail, Phone, Smtp, Template, TestOtps};
 
 /// Where the room answers, what it is called, and who may sign in how.
@@ -127,6 +127,7 @@ impl Config {
     /// Checks what was said. `section` is `[auth]` as JSON, `external_url`
     /// where the room is mounted unless the environment says otherwise, `env`
     /// the process's environment.
+    #[expect(clippy::too_many_lines, reason = "a line or two for each setting")]
     pub fn read(
         section: &Value,
         external_url: &str,
@@ -137,7 +138,7 @@ impl Config {
             .text("external_url", "API_EXTERNAL_URL")
             .unwrap_or_else(|| external_url.to_owned());
         let external_url = Url::parse(external.trim_end_matches('/'))
-            .map_err(|_| raw.wrong("external_url", "an address"))?;
+            .map_err(|_| wrong("external_url", "an address"))?;
         let site_url = raw
             .text("site_url", "SITE_URL")
             .unwrap_or_else(|| SITE_URL.to_owned());
@@ -145,7 +146,7 @@ impl Config {
         let lifetime = raw.number("jwt_expiry", "JWT_EXP")?;
         let lifetime = lifetime.unwrap_or(TOKEN_LIFETIME);
         if lifetime == 0 || lifetime > TOKEN_LIFETIME_MAX {
-            return Err(raw.wrong("jwt_expiry", "1 to 604800 seconds"));
+            return Err(wrong("jwt_expiry", "1 to 604800 seconds"));
         }
         let mail = Mail::read(&raw)?;
         let smtp = mail.smtp.is_some();

@@ -67,10 +67,10 @@ impl Allowed {
                 return is_written_out(address, &ip.to_string()) && ip.is_loopback();
             }
             Some(Host::Ipv6(ip)) => return IpAddr::V6(ip).is_loopback(),
-            Some(Host::Domain(name)) if matches!(url.scheme(), "http" | "https") => {
-                if !is_usual(name) {
-                    return false;
-                }
+            Some(Host::Domain(name))
+                if matches!(url.scheme(), "http" | "https") && !is_usual(name) =>
+            {
+                return false;
             }
             _ => {}
         }

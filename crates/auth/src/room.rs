@@ -94,7 +94,7 @@ impl Auth {
     }
 
     /// One line for what went wrong inside; the client hears less.
-    pub(crate) fn note(&self, error: &AuthError) {
+    pub(crate) fn note(error: &AuthError) {
         match error {
             AuthError::Database { context, source } => {
                 tracing::error!(error = %source, "{context}");

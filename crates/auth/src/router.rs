@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::middleware::from_fn;
+use axum::routing::{delete, get, post};
 
 use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
-    admin_audit, admin_links, admin_users, disabled, logout, otp, signup, token, user, verify,
-    well_known,
+    admin_audit, admin_links, admin_users, disabled, identities, logout, otp, signup, token, user,
+    verify, well_known,
 };
 
 impl Auth {
@@ -23,7 +23,7 @@ impl Auth {
             .merge(admin())
             .fallback(well_known::nothing)
             .method_not_allowed_fallback(well_known::no_such_method)
-            .layer(from_fn_with_state(Arc::clone(&self), finish))
+            .layer(from_fn(finish))
             .with_state(self)
     }
 }
@@ -60,6 +60,7 @@ fn public() -> Router<Arc<Auth>> {
 fn signed_in() -> Router<Arc<Auth>> {
     Router::new()
         .route("/user", get(user::get).put(user::update))
+        .route("/user/identities/{id}", delete(identities::unlink))
         .route("/reauthenticate", get(user::reauthenticate))
         .route("/logout", post(logout::logout))
 }

@@ -29,7 +29,7 @@ pub(crate) use audit::Actor;
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;
 pub(crate) use tokens::OneTime;
-pub(crate) use users::NewUser;
+pub(crate) use users::{NewUser, merge};
 
 /// Reads and transactions.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use kernel::Secret;
 use serde_json::Value;
 
 use super::ConfigError;
-use super::raw::Raw;
+use super::raw::{Raw, wrong};
 use super::sections::{FREQUENCY, otp_length};
 
 /// Second factors.
@@ -265,7 +265,7 @@ impl Hooks {
             let uri = raw
                 .text(&path("uri"), &var("URI"))
                 .filter(|uri| uri.starts_with("pg-functions://") || uri.starts_with("http"))
-                .ok_or_else(|| raw.wrong(&path("uri"), "pg-functions://… or https://…"))?;
+                .ok_or_else(|| wrong(&path("uri"), "pg-functions://… or https://…"))?;
             let secrets = raw
                 .text(&path("secrets"), &var("SECRETS"))
                 .unwrap_or_default();
@@ -303,11 +303,11 @@ impl Captcha {
         }
         let provider = raw.text_or("captcha.provider", "SECURITY_CAPTCHA_PROVIDER", "hcaptcha");
         if !matches!(provider.as_str(), "hcaptcha" | "turnstile") {
-            return Err(raw.wrong("captcha.provider", "hcaptcha or turnstile"));
+            return Err(wrong("captcha.provider", "hcaptcha or turnstile"));
         }
         let secret = raw
             .text("captcha.secret", "SECURITY_CAPTCHA_SECRET")
-            .ok_or_else(|| raw.wrong("captcha.secret", "a secret"))?;
+            .ok_or_else(|| wrong("captcha.secret", "a secret"))?;
         Ok(Some(Self {
             provider,
             secret: Secret::new(secret),

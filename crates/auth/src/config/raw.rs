@@ -11,6 +11,14 @@ use super::ConfigError;
 /// GoTrue's variables begin so.
 const PREFIX: &str = "GOTRUE_";
 
+/// A refusal of one setting.
+pub(super) fn wrong(path: &str, expected: &'static str) -> ConfigError {
+    ConfigError {
+        path: path.to_owned(),
+        expected,
+    }
+}
+
 /// What was said, unchecked.
 pub(super) struct Raw<'a> {
     section: &'a Value,
@@ -20,13 +28,6 @@ pub(super) struct Raw<'a> {
 impl<'a> Raw<'a> {
     pub(super) fn new(section: &'a Value, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { section, env }
-    }
-
-    pub(super) fn wrong(&self, path: &str, expected: &'static str) -> ConfigError {
-        ConfigError {
-            path: path.to_owned(),
-            expected,
-        }
     }
 
     /// What the file has below a dotted path.
@@ -84,7 +85,7 @@ impl<'a> Raw<'a> {
             None => Ok(default),
             Some("true" | "1" | "yes" | "on") => Ok(true),
             Some("false" | "0" | "no" | "off") => Ok(false),
-            Some(_) => Err(self.wrong(path, "true or false")),
+            Some(_) => Err(wrong(path, "true or false")),
         }
     }
 
@@ -101,7 +102,7 @@ impl<'a> Raw<'a> {
             None => Ok(None),
             Some(text) => match text.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(self.wrong(path, "a whole number")),
+                Err(_) => Err(wrong(path, "a whole number")),
             },
         }
     }
@@ -112,7 +113,7 @@ impl<'a> Raw<'a> {
             None => Ok(None),
             Some(text) => match crate::span::parse(&text) {
                 Some(span) => Ok(Some(span).filter(|span| !span.is_zero())),
-                None => Err(self.wrong(path, "a time such as 500ms, 30s or 24h")),
+                None => Err(wrong(path, "a time such as 500ms, 30s or 24h")),
             },
         }
     }

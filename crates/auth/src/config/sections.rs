@@ -8,7 +8,7 @@ use kernel::Secret;
 use serde_json::Value;
 
 use super::ConfigError;
-use super::raw::Raw;
+use super::raw::{Raw, wrong};
 use crate::limits::LimitsConfig;
 use crate::password::PasswordRules;
 
@@ -81,9 +81,9 @@ pub(super) const FREQUENCY: Duration = Duration::from_secs(1);
 pub(super) fn otp_length(raw: &Raw<'_>, path: &str, name: &str) -> Result<u32, ConfigError> {
     let digits = raw.number(path, name)?.unwrap_or(6);
     if !OTP_DIGITS.contains(&digits) {
-        return Err(raw.wrong(path, "6 to 10"));
+        return Err(wrong(path, "6 to 10"));
     }
-    u32::try_from(digits).map_err(|_| raw.wrong(path, "6 to 10"))
+    u32::try_from(digits).map_err(|_| wrong(path, "6 to 10"))
 }
 
 fn otp_lifetime(
@@ -94,7 +94,7 @@ fn otp_lifetime(
 ) -> Result<Duration, ConfigError> {
     let seconds = raw.number(path, name)?.unwrap_or(default);
     if seconds == 0 || seconds > OTP_SECONDS_MAX {
-        return Err(raw.wrong(path, "1 to 86400 seconds"));
+        return Err(wrong(path, "1 to 86400 seconds"));
     }
     Ok(Duration::from_secs(seconds))
 }
@@ -165,7 +165,7 @@ impl Smtp {
         let port = raw.number("email.smtp.port", "SMTP_PORT")?.unwrap_or(587);
         Ok(Some(Self {
             host,
-            port: u16::try_from(port).map_err(|_| raw.wrong("email.smtp.port", "a port"))?,
+            port: u16::try_from(port).map_err(|_| wrong("email.smtp.port", "a port"))?,
             user: raw.text("email.smtp.user", "SMTP_USER"),
             pass: raw.text("email.smtp.pass", "SMTP_PASS").map(Secret::new),
             admin_email: raw.text_or(
@@ -246,25 +246,24 @@ impl Phone {
         let until = until.map(|text| text.parse());
         let until = until
             .transpose()
-            .map_err(|_| raw.wrong("sms.test_otp_valid_until", "a time"))?;
-        let provider = match raw.variable("SMS_PROVIDER") {
-            Some(name) => name,
-            None => {
-                let vendors = [
-                    "twilio",
-                    "twilio_verify",
-                    "messagebird",
-                    "textlocal",
-                    "vonage",
-                ];
-                let chosen = vendors.iter().find(|name| {
-                    matches!(
-                        raw.flag(&format!("sms.{name}.enabled"), "", false),
-                        Ok(true)
-                    )
-                });
-                chosen.map_or_else(String::new, |name| (*name).to_owned())
-            }
+            .map_err(|_| wrong("sms.test_otp_valid_until", "a time"))?;
+        let provider = if let Some(name) = raw.variable("SMS_PROVIDER") {
+            name
+        } else {
+            let vendors = [
+                "twilio",
+                "twilio_verify",
+                "messagebird",
+                "textlocal",
+                "vonage",
+            ];
+            let chosen = vendors.iter().find(|name| {
+                matches!(
+                    raw.flag(&format!("sms.{name}.enabled"), "", false),
+                    Ok(true)
+                )
+            });
+            chosen.map_or_else(String::new, |name| (*name).to_owned())
         };
         Ok(Self {
             // Kept apart by the file's defaults: by mail everybody may, by
@@ -290,11 +289,11 @@ impl Phone {
 pub(super) fn password_rules(raw: &Raw<'_>) -> Result<PasswordRules, ConfigError> {
     let path = "minimum_password_length";
     let min = raw.number(path, "PASSWORD_MIN_LENGTH")?.unwrap_or(6);
-    let min = usize::try_from(min).map_err(|_| raw.wrong(path, "a whole number"))?;
+    let min = usize::try_from(min).map_err(|_| wrong(path, "a whole number"))?;
     let path = "password_requirements";
     let requirements = raw.text_or(path, "PASSWORD_REQUIREMENTS", "");
     PasswordRules::new(min, &requirements).map_err(|_| {
-        raw.wrong(
+        wrong(
             path,
             "letters_digits, lower_upper_letters_digits or lower_upper_letters_digits_symbols",
         )
@@ -315,7 +314,7 @@ pub(super) fn limits(raw: &Raw<'_>, smtp: bool) -> Result<LimitsConfig, ConfigEr
             .ok()
             .filter(|rate| (0.0..=f64::from(u32::MAX)).contains(rate))
             .map(saturating)
-            .ok_or_else(|| raw.wrong(&path, "a number"))
+            .ok_or_else(|| wrong(&path, "a number"))
     };
     let usual = LimitsConfig::default();
     let sign_in = rate("sign_in_sign_ups", "RATE_LIMIT_OTP", usual.sign_in_sign_ups)?;

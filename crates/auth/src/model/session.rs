@@ -80,6 +80,7 @@ pub(crate) struct Session {
     #[serde(default, deserialize_with = "moment")]
     pub(crate) not_after: Option<Timestamp>,
     #[serde(default)]
+    #[expect(dead_code, reason = "second factors ask which one won it")]
     pub(crate) factor_id: Option<Uuid>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) aal: String,
@@ -89,10 +90,6 @@ pub(crate) struct Session {
     pub(crate) oauth_client_id: Option<Uuid>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) scopes: String,
-    #[serde(default)]
-    pub(crate) refresh_token_hmac_key: Option<String>,
-    #[serde(default)]
-    pub(crate) refresh_token_counter: Option<i64>,
     #[serde(default)]
     amr: Vec<AmrClaim>,
 }

@@ -9,6 +9,10 @@ use super::moment;
 use crate::request::nullable;
 
 /// A user with everything that hangs on it.
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are called as columns are"
+)]
 #[derive(Clone, Debug, Deserialize)]
 pub struct User {
     /// Its id.
@@ -130,6 +134,7 @@ pub struct Factor {
     /// `verified` or `unverified`.
     pub status: String,
     #[serde(default, deserialize_with = "nullable")]
+    #[expect(dead_code, reason = "verifying a factor reads it")]
     pub(crate) secret: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) phone: String,
@@ -140,6 +145,7 @@ pub struct Factor {
     #[serde(default, deserialize_with = "moment")]
     pub(crate) last_challenged_at: Option<Timestamp>,
     #[serde(default)]
+    #[expect(dead_code, reason = "verifying a factor reads it")]
     pub(crate) web_authn_credential: Option<Value>,
     #[serde(default)]
     pub(crate) web_authn_aaguid: Option<Uuid>,

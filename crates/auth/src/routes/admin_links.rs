@@ -108,26 +108,7 @@ pub(crate) async fn generate(
     let audience = call.audience(&auth);
     let user = auth.store.user_by_email(&params.email, &audience).await?;
     if user.is_none() {
-        match params.kind.as_str() {
-            "magiclink" => {
-                params.kind = "signup".to_owned();
-                let unknown = crate::codes::unknown_password(&auth.rng);
-                params.password = unknown.expose().to_owned();
-            }
-            "recovery" | "email_change_current" | "email_change_new" => {
-                return Err(AuthError::not_found(
-                    code::USER_NOT_FOUND,
-                    "User with this email not found",
-                ));
-            }
-            "signup" => {
-                if params.password.is_empty() {
-                    return Err(AuthError::invalid("Signup requires a valid password"));
-                }
-                auth.check_password(&params.password).await?;
-            }
-            _ => {}
-        }
+        auth.for_a_stranger(&mut params).await?;
     }
     let hash = if user.is_none() && params.kind == "signup" {
         Some(auth.hash(&params.password).await?)
@@ -181,6 +162,27 @@ pub(crate) async fn generate(
 }
 
 impl Auth {
+    /// What a link can do for an address that nobody has.
+    async fn for_a_stranger(&self, params: &mut Params) -> Result<()> {
+        match params.kind.as_str() {
+            "magiclink" => {
+                "signup".clone_into(&mut params.kind);
+                let unknown = crate::codes::unknown_password(&self.rng);
+                unknown.expose().clone_into(&mut params.password);
+                Ok(())
+            }
+            "recovery" | "email_change_current" | "email_change_new" => Err(AuthError::not_found(
+                code::USER_NOT_FOUND,
+                "User with this email not found",
+            )),
+            "signup" if params.password.is_empty() => {
+                Err(AuthError::invalid("Signup requires a valid password"))
+            }
+            "signup" => self.check_password(&params.password).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Remembers the code that the link carries.
     async fn link_token(
         &self,

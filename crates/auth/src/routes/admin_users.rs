@@ -17,7 +17,7 @@ use crate::request::{Admin, Call, Data, nullable};
 use crate::room::Auth;
 use crate::routes::pages::{Page, with_page_headers};
 use crate::routes::user::{DUPLICATE_EMAIL, DUPLICATE_PHONE};
-use crate::store::{Actor, Tx, UserPatch};
+use crate::store::{Actor, Tx, UserPatch, merge};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -45,12 +45,29 @@ struct Params {
     ban_duration: String,
 }
 
+/// What is to become of a ban.
+#[derive(Clone, Copy)]
+enum Ban {
+    AsItIs,
+    Lifted,
+    Until(Timestamp),
+}
+
+impl Ban {
+    async fn apply(self, tx: &Tx, user: &mut User) -> Result<()> {
+        match self {
+            Self::AsItIs => Ok(()),
+            Self::Lifted => tx.ban(user, None).await,
+            Self::Until(until) => tx.ban(user, Some(until)).await,
+        }
+    }
+}
+
 impl Params {
-    /// Until when; the inner none lifts a ban.
-    fn ban(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>> {
+    fn ban(&self, now: Timestamp) -> Result<Ban> {
         match self.ban_duration.as_str() {
-            "" => Ok(None),
-            "none" => Ok(Some(None)),
+            "" => Ok(Ban::AsItIs),
+            "none" => Ok(Ban::Lifted),
             text => {
                 let until = crate::span::parse(text).and_then(|span| now.checked_add(span).ok());
                 let until = until.ok_or_else(|| {
@@ -58,7 +75,7 @@ impl Params {
                         "invalid format for ban duration: time: invalid duration {text:?}"
                     ))
                 })?;
-                Ok(Some(Some(until).filter(|until| *until > now)))
+                Ok(Ban::Until(until))
             }
         }
     }
@@ -149,13 +166,10 @@ pub(crate) async fn create(
     new.user_metadata = params.user_metadata.clone().unwrap_or_default();
     new.app_metadata
         .insert("providers".to_owned(), json!(providers));
-    for (name, value) in params.app_metadata.clone().unwrap_or_default() {
-        if value.is_null() {
-            new.app_metadata.shift_remove(&name);
-        } else {
-            new.app_metadata.insert(name, value);
-        }
-    }
+    merge(
+        &mut new.app_metadata,
+        &params.app_metadata.clone().unwrap_or_default(),
+    );
     new.email.clone_from(&params.email);
     new.phone.clone_from(&params.phone);
     new.password_hash = Some(hash);
@@ -176,9 +190,7 @@ pub(crate) async fn create(
             .await?;
     }
     confirm_as_asked(&tx, &mut user, &params).await?;
-    if let Some(until) = ban {
-        tx.ban(&mut user, until).await?;
-    }
+    ban.apply(&tx, &mut user).await?;
     let mut traits = traits(&user);
     traits.insert("provider".to_owned(), json!(providers.first()));
     tx.audit(
@@ -329,9 +341,7 @@ pub(crate) async fn update(
     if let Some(data) = &params.user_metadata {
         tx.merge_user_metadata(&mut user, data).await?;
     }
-    if let Some(until) = ban {
-        tx.ban(&mut user, until).await?;
-    }
+    ban.apply(&tx, &mut user).await?;
     let traits = Value::Object(traits(&user));
     tx.audit(
         &Actor::admin(&admin.role),

@@ -381,11 +381,11 @@ impl Auth {
         match change {
             None => {
                 self.send_code(&tx, call, user, CodeMail::Confirmation, flow)
-                    .await?
+                    .await?;
             }
             Some(email) => {
                 self.send_email_change(&tx, call, user, &email, flow)
-                    .await?
+                    .await?;
             }
         }
         tx.commit().await?;

@@ -68,7 +68,9 @@ pub(crate) fn with_page_headers(
     if last > page.number {
         links = format!("<{}>; rel=\"next\", ", address(page.number + 1));
     }
-    links.push_str(&format!("<{}>; rel=\"last\"", address(last)));
+    links.push('<');
+    links.push_str(&address(last));
+    links.push_str(">; rel=\"last\"");
     let headers = response.headers_mut();
     if let Ok(links) = HeaderValue::try_from(links) {
         headers.insert(LINK, links);

@@ -248,7 +248,7 @@ impl Auth {
             By::Email => self.confirm_email(&tx, call, &mut user, &params).await?,
             By::Phone => {
                 self.confirm_phone(&tx, &mut user, &address, &params)
-                    .await?
+                    .await?;
             }
         }
         tx.reload(&mut user).await?;

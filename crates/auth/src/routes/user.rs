@@ -14,7 +14,7 @@ use crate::accounts;
 use crate::codes::{check_challenge, is_valid, token_hash};
 use crate::error::{AuthError, Result, code, json_response};
 use crate::mails::{CodeMail, Flow};
-use crate::model::User;
+use crate::model::{Session, User};
 use crate::request::{Call, Data, SignedIn, nullable};
 use crate::room::Auth;
 use crate::routes::signup::channel;
@@ -187,10 +187,7 @@ impl Auth {
         if !who.user.has_password() {
             return Ok(());
         }
-        let recovering = who
-            .session
-            .as_ref()
-            .is_some_and(|session| session.is_recovery());
+        let recovering = who.session.as_ref().is_some_and(Session::is_recovery);
         if self.config.current_password_required && !recovering {
             let current = params.current_password.as_deref().unwrap_or_default();
             if current.is_empty() {

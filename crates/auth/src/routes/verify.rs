@@ -191,7 +191,7 @@ pub(crate) async fn get(State(auth): State<Arc<Auth>>, call: Call) -> Result<Res
         Ok(Ending::Code(code)) => with_query(&redirect_to, &[("code", &code)]),
         Ok(Ending::HalfWay) => told(&redirect_to, pkce, &[("message", ACCEPTED)]),
         Err(error) => {
-            auth.note(&error);
+            Auth::note(&error);
             refused(&redirect_to, pkce, &error)
         }
     };
@@ -298,7 +298,7 @@ impl Auth {
                     tx.user_by_phone(&phone, &audience).await?
                 };
                 if let Some(user) = self
-                    .by_known_code(tx, kind, &user, &phone, &params.token)
+                    .by_known_code(tx, kind, user.as_ref(), &phone, &params.token)
                     .await?
                 {
                     return Ok(user);
@@ -343,13 +343,13 @@ impl Auth {
         &self,
         tx: &Tx,
         kind: Verification,
-        user: &Option<User>,
+        user: Option<&User>,
         phone: &str,
         code: &str,
     ) -> Result<Option<Proven>> {
         let known = self.config.phone.test_otps.get(phone, tx.now);
         let right = known.is_some_and(|known| crate::codes::equal(known, code));
-        let Some(user) = user.as_ref().filter(|_| right) else {
+        let Some(user) = user.filter(|_| right) else {
             return Ok(None);
         };
         refuse_banned(user, tx)?;

@@ -84,7 +84,7 @@ pub(crate) async fn jwks(State(auth): State<Arc<Auth>>) -> Response {
     cached(&keys)
 }
 
-/// Both OpenID's discovery and OAuth's server metadata (RFC 8414).
+/// Both `OpenID`'s discovery and OAuth's server metadata (RFC 8414).
 pub(crate) async fn discovery(State(auth): State<Arc<Auth>>) -> Response {
     let config = &auth.config;
     let base = config.issuer.trim_end_matches('/');

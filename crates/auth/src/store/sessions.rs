@@ -25,6 +25,7 @@ pub(crate) struct NewSession {
 }
 
 impl Tx {
+    #[expect(dead_code, reason = "second factors raise a session")]
     pub(crate) async fn session(&self, id: Uuid) -> Result<Option<Session>> {
         self.document(by_id(id)).await
     }
@@ -104,12 +105,14 @@ impl Tx {
     }
 
     /// One more proof was shown in a session.
+    #[expect(dead_code, reason = "second factors are proofs")]
     pub(crate) async fn record_method(&self, session: Uuid, method: Method) -> Result<()> {
         self.run(self.amr_claim(session, method)).await?;
         Ok(())
     }
 
     /// The level of a session and the factor that won it.
+    #[expect(dead_code, reason = "second factors raise a session")]
     pub(crate) async fn set_aal(
         &self,
         session: Uuid,

@@ -427,7 +427,8 @@ impl Tx {
     }
 }
 
-fn merge(into: &mut Map<String, Value>, updates: &Map<String, Value>) {
+/// Takes updates over; `null` removes.
+pub(crate) fn merge(into: &mut Map<String, Value>, updates: &Map<String, Value>) {
     for (name, value) in updates {
         if value.is_null() {
             into.shift_remove(name);
