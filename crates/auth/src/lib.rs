@@ -16,14 +16,18 @@
 //! a code or an address; what a link leads to never depends on a `Host` header.
 
 mod accounts;
+pub mod captcha;
 mod codes;
 pub mod config;
 pub mod error;
+pub mod hook;
 mod hooks;
+pub mod inbox;
 pub mod limits;
 pub mod mail;
 mod mails;
 mod model;
+pub mod outbound;
 pub mod password;
 pub mod ports;
 mod redirect;
@@ -36,6 +40,9 @@ mod span;
 mod store;
 mod tokens;
 pub mod totp;
+
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 pub use error::AuthError;

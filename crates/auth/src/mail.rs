@@ -2,9 +2,9 @@
 //!
 //! Start with [`Mailer`]: it renders a template and gives back the statement
 //! that queues the mail, to be run in the transaction that makes the mail
-//! necessary. [`library`] has the templates, ours and the project's, and looks
+//! necessary. `library` has the templates, ours and the project's, and looks
 //! again when a file changes; [`template`] is their language. [`Sender`] is the
-//! duty that sends what is queued, by [`smtp`]; without SMTP settings mails go
+//! duty that sends what is queued, by `smtp`; without SMTP settings mails go
 //! to the inbox instead ([`crate::inbox`]).
 //!
 //! Invariants: links come from [`Links`], which knows the configured addresses
@@ -24,4 +24,8 @@ pub use links::{LinkKind, Links, LinksError};
 pub use plain::plain_text;
 pub use queue::{MailError, Mailer, Sink};
 pub use sender::{Round, Sender, SenderConfig};
+pub(crate) use smtp::{Outgoing, compose};
 pub use smtp::{Smtp, SmtpConfig, SmtpError, SmtpTls};
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,9 @@
 //! has to choose a new password. Hashes of other systems are checked once and
 //! then replaced ([`Verdict::Right`] says when).
 //!
-//! Start with [`Passwords`]. [`encoded`] reads hashes and holds the bounds that
-//! keep a hostile one from eating memory or time; [`pool`] keeps hashing off
-//! the runtime and below the database's work in priority; [`rules`] says which
+//! Start with [`Passwords`]. `encoded` reads hashes and holds the bounds that
+//! keep a hostile one from eating memory or time; `pool` keeps hashing off
+//! the runtime and below the database's work in priority; `rules` says which
 //! passwords are good enough.
 //!
 //! Invariants: a check always costs about one bcrypt, whether the user exists
@@ -18,6 +18,7 @@
 mod derive;
 mod encoded;
 mod pool;
+mod pwned;
 mod rules;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use pool::Pool;
 
 pub use encoded::Unusable;
 pub use pool::{PoolConfig, TooBusy};
+pub use pwned::Pwned;
 pub use rules::{Breached, PASSWORD_BYTES_MAX, PasswordRules, RulesError, Weakness};
 
 /// What GoTrue hashes with (`bcrypt.DefaultCost` of Go).
@@ -88,7 +90,8 @@ impl Passwords {
     /// As [`Passwords::start`], with another bcrypt cost than GoTrue's.
     pub fn with_cost(config: PoolConfig, rng: Rng, cost: u32) -> std::io::Result<Self> {
         let cost = cost.clamp(encoded::BCRYPT_COST_MIN, encoded::BCRYPT_COST_MAX);
-        let nobody = derive::bcrypt_hash(&rng.bytes::<16>(), cost, rng.bytes());
+        let secret = rng.uuid().to_string();
+        let nobody = derive::bcrypt_hash(secret.as_bytes(), cost, rng.bytes());
         Ok(Self {
             pool: Arc::new(Pool::start(config)?),
             nobody: nobody.into(),

@@ -62,14 +62,14 @@ pub enum SmtpError {
 
 /// A mail as the queue has it.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing {
-    pub(super) id: String,
-    pub(super) to: String,
-    pub(super) subject: String,
-    pub(super) html: String,
-    pub(super) plain: String,
+pub(crate) struct Outgoing {
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) subject: String,
+    pub(crate) html: String,
+    pub(crate) plain: String,
     /// Seconds since 1970.
-    pub(super) created: u64,
+    pub(crate) created: u64,
 }
 
 /// Why a mail was not taken.
@@ -110,7 +110,7 @@ impl Smtp {
 
     /// Sends one mail over a connection of its own.
     pub(super) async fn send(&self, mail: &Outgoing) -> Result<(), Refused> {
-        let message = self.compose(mail).map_err(|why| Refused {
+        let message = compose(&self.from, mail).map_err(|why| Refused {
             permanent: true,
             why,
         })?;
@@ -122,27 +122,28 @@ impl Smtp {
             }),
         }
     }
+}
 
-    fn compose(&self, mail: &Outgoing) -> Result<Message, String> {
-        let to: Address = mail.to.parse().map_err(|_| "not an address".to_owned())?;
-        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(mail.created);
-        // The same for every attempt, so that a mail that comes twice is one.
-        let id = format!("<{}@{}>", mail.id, self.from.email.domain());
-        let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
-        Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, to))
-            .subject(mail.subject.as_str())
-            .date(date)
-            .message_id(Some(id))
-            // RFC 3834: nobody's holiday notice should answer.
-            .raw_header(HeaderValue::new(auto, "auto-generated".to_owned()))
-            .multipart(MultiPart::alternative_plain_html(
-                mail.plain.clone(),
-                mail.html.clone(),
-            ))
-            .map_err(|error| error.to_string())
-    }
+/// The message as it travels. The built-in inbox shows it as it would have.
+pub(crate) fn compose(from: &Mailbox, mail: &Outgoing) -> Result<Message, String> {
+    let to: Address = mail.to.parse().map_err(|_| "not an address".to_owned())?;
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(mail.created);
+    // The same for every attempt, so that a mail that comes twice is one.
+    let id = format!("<{}@{}>", mail.id, from.email.domain());
+    let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
+    Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, to))
+        .subject(mail.subject.as_str())
+        .date(date)
+        .message_id(Some(id))
+        // RFC 3834: nobody's holiday notice should answer.
+        .raw_header(HeaderValue::new(auto, "auto-generated".to_owned()))
+        .multipart(MultiPart::alternative_plain_html(
+            mail.plain.clone(),
+            mail.html.clone(),
+        ))
+        .map_err(|error| error.to_string())
 }
 
 fn encryption(config: &SmtpConfig) -> Result<Tls, lettre::transport::smtp::Error> {

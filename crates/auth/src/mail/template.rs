@@ -7,8 +7,8 @@
 //! address (`javascript:` is refused), and nothing may stand inside scripts.
 //!
 //! Start with [`Template::parse`], which finds every mistake that can be found
-//! without data and says where; [`parse`] makes the tree, [`eval`] walks it,
-//! [`html`] knows where in a document we are.
+//! without data and says where; `parse` makes the tree, `eval` walks it,
+//! `html` knows where in a document we are.
 
 mod eval;
 mod functions;

@@ -15,14 +15,31 @@ pub struct PasswordRules {
     /// In bytes, as GoTrue counts.
     min_length: usize,
     /// At least one character of each.
-    required: Vec<&'static str>,
+    required: Vec<Set>,
 }
 
-const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
-const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const DIGITS: &str = "0123456789";
-const SYMBOLS: &str = "!@#$%^&*()_+-=[]{};'\\:\"|<>?,./`~";
+/// A set of characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
+    Lower,
+    Upper,
+    Letters,
+    Digits,
+    Symbols,
+}
+
+impl Set {
+    /// As the message to the client lists them.
+    fn characters(self) -> &'static str {
+        match self {
+            Self::Lower => "abcdefghijklmnopqrstuvwxyz",
+            Self::Upper => "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            Self::Letters => "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            Self::Digits => "0123456789",
+            Self::Symbols => "!@#$%^&*()_+-=[]{};'\\:\"|<>?,./`~",
+        }
+    }
+}
 
 /// GoTrue's own least.
 const MIN_LENGTH: usize = 6;
@@ -70,9 +87,11 @@ impl PasswordRules {
     pub fn new(min_length: usize, requirements: &str) -> Result<Self, RulesError> {
         let required = match requirements {
             "" => vec![],
-            "letters_digits" => vec![LETTERS, DIGITS],
-            "lower_upper_letters_digits" => vec![LOWER, UPPER, DIGITS],
-            "lower_upper_letters_digits_symbols" => vec![LOWER, UPPER, DIGITS, SYMBOLS],
+            "letters_digits" => vec![Set::Letters, Set::Digits],
+            "lower_upper_letters_digits" => vec![Set::Lower, Set::Upper, Set::Digits],
+            "lower_upper_letters_digits_symbols" => {
+                vec![Set::Lower, Set::Upper, Set::Digits, Set::Symbols]
+            }
             other => return Err(RulesError(other.to_owned())),
         };
         Ok(Self {
@@ -101,14 +120,15 @@ impl PasswordRules {
                 self.min_length
             );
         }
-        let has = |set: &&str| password.chars().any(|c| set.contains(c));
+        let has = |set: &Set| password.contains(|c| set.characters().contains(c));
         if !self.required.iter().all(has) {
+            let sets: Vec<&str> = self.required.iter().map(|set| set.characters()).collect();
             reasons.push("characters");
             let _ = write!(
                 message,
                 "{}Password should contain at least one character of each: {}.",
                 space(&message),
-                self.required.join(", ")
+                sets.join(", ")
             );
         }
         if let Some(list) = breached.filter(|_| reasons.is_empty())
@@ -182,7 +202,9 @@ mod tests {
             message,
             format!(
                 "Password should be at least 8 characters. Password should contain at least one \
-                 character of each: {LETTERS}, {DIGITS}."
+                 character of each: {}, {}.",
+                Set::Letters.characters(),
+                Set::Digits.characters()
             )
         );
     }
