@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use server::config::{Flag, Loaded, Mode, Sources, load};
+use kernel::Secret;
+use server::config::{AuthSource, Flag, Loaded, Mode, Sources, load};
 use server::operate::Search;
 use server::project::Project;
 
@@ -69,6 +70,7 @@ impl Workspace {
         let root = std::fs::canonicalize(dir).map_err(|error| system(&what, &error))?;
         let project = Project::load(&root, &|name| environment.get(name).map(str::to_owned))?;
         let sources = Sources {
+            auth: of_auth(project.as_ref(), environment)?.into(),
             project: project.as_ref().map(of_project).unwrap_or_default(),
             file: settings_file(&root)?,
             env: environment.variables.clone(),
@@ -105,6 +107,33 @@ fn settings_file(root: &Path) -> Result<Option<(String, String)>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(system("read ferrobase.toml", &error)),
     }
+}
+
+/// What the auth room reads for itself.
+fn of_auth(project: Option<&Project>, environment: &Environment) -> Result<AuthSource, Failure> {
+    let in_env = environment.get("GOTRUE_JWT_KEYS").map(str::to_owned);
+    let path = project.and_then(|project| {
+        let path = project.config.auth.signing_keys_path.as_ref()?;
+        Some(project.root.join("supabase").join(path))
+    });
+    let signing_keys = match (in_env, path) {
+        (Some(text), _) => Some(text),
+        (None, Some(path)) => Some(std::fs::read_to_string(&path).map_err(|error| {
+            system(&format!("read the signing keys {}", path.display()), &error)
+        })?),
+        (None, None) => None,
+    };
+    let variables = environment.variables.iter();
+    let own =
+        |(name, _): &&(String, String)| name.starts_with("GOTRUE_") || name == "API_EXTERNAL_URL";
+    Ok(AuthSource {
+        section: project
+            .map(|project| project.config.auth.section.clone())
+            .unwrap_or_default(),
+        folder: project.map(|project| project.root.clone()),
+        signing_keys: signing_keys.map(Secret::new),
+        env: variables.filter(own).cloned().collect(),
+    })
 }
 
 /// What `supabase/config.toml` says, by our names.

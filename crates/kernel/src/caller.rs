@@ -35,6 +35,20 @@ impl Caller {
     }
 }
 
+/// Where a request came from, as far as the gateway believes it. Written into
+/// the request's extensions beside the [`Caller`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub std::net::IpAddr);
+
+/// Why the bearer token of a request was not believed. The gateway leaves it in
+/// the extensions for rooms that word such refusals themselves; the [`Caller`]
+/// beside it is then nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadToken {
+    /// For people; without any part of the token.
+    pub reason: Arc<str>,
+}
+
 /// A JSON string literal. Role names are the operator's, but they may still
 /// contain a quote.
 fn quoted(text: &str) -> String {

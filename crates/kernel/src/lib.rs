@@ -16,7 +16,7 @@ mod rng;
 mod secret;
 mod tasks;
 
-pub use caller::Caller;
+pub use caller::{BadToken, Caller, ClientAddress};
 pub use clock::Clock;
 pub use rng::Rng;
 pub use secret::Secret;

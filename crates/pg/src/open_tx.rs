@@ -104,6 +104,13 @@ impl OpenTx {
         Ok(results.pop().unwrap_or_default())
     }
 
+    /// Runs several more in one round trip, and returns the rows of each. The
+    /// first that fails ends it: those behind it are not tried.
+    pub async fn query_all(&self, statements: &[SqlBuf]) -> Result<Vec<Rows>, Error> {
+        let segment = once(statements.iter().cloned().map(statement).collect());
+        self.lease.run(segment, Arc::from("")).await
+    }
+
     /// Whether it ends by being undone, whatever happens.
     #[must_use]
     pub fn rolls_back(&self) -> bool {

@@ -87,6 +87,8 @@ pub struct Parts {
     pub listeners: Listeners,
     /// Who we connect as.
     pub database: Target,
+    /// Who the auth room connects as.
+    pub auth_database: Target,
 }
 
 /// A running server.
@@ -113,6 +115,7 @@ impl App {
             keys,
             listeners,
             database,
+            auth_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -132,7 +135,19 @@ impl App {
             catalog,
             options,
         );
-        let rooms = Rooms::new(&config, &data, keys.shared_secret());
+        let addresses = listeners.addresses();
+        let given = wire::auth::Given {
+            pool: Pool::new(
+                &auth_database,
+                &auth_pool_config(&config, lanes.count()),
+                &back,
+            ),
+            signer: keys.signer()?,
+            url: &url(&addresses, &config),
+            tasks: &back,
+        };
+        let auth = wire::auth::room(&config, given, context)?;
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
@@ -147,7 +162,6 @@ impl App {
         let gateway = Gateway::new(&config, keys, mounted, world);
 
         wire::background(loaded, sources, listening, &data, &rooms, &back);
-        let addresses = listeners.addresses();
         listeners.serve(&gateway, &metrics, &config.api, &lanes, &front);
         Ok(Self {
             addresses,
@@ -163,16 +177,7 @@ impl App {
     /// Where clients reach us: the first address, as a URL.
     #[must_use]
     pub fn url(&self) -> String {
-        let port = self
-            .addresses
-            .first()
-            .map_or(self.config.api.port, SocketAddr::port);
-        let host = match self.addresses.first().map(SocketAddr::ip) {
-            Some(IpAddr::V4(ip)) if !ip.is_unspecified() => ip.to_string(),
-            Some(IpAddr::V6(ip)) if !ip.is_unspecified() => format!("[{ip}]"),
-            _ => "127.0.0.1".to_owned(),
-        };
-        format!("http://{host}:{port}")
+        url(&self.addresses, &self.config)
     }
 
     /// All addresses we listen on.
@@ -216,6 +221,29 @@ async fn first_catalog(
     let catalog = catalog::load(&mut session, options).await?;
     session.close().await;
     Ok((None, catalog))
+}
+
+fn url(addresses: &[SocketAddr], config: &Config) -> String {
+    let first = addresses.first();
+    let port = first.map_or(config.api.port, SocketAddr::port);
+    let host = match first.map(SocketAddr::ip) {
+        Some(IpAddr::V4(ip)) if !ip.is_unspecified() => ip.to_string(),
+        Some(IpAddr::V6(ip)) if !ip.is_unspecified() => format!("[{ip}]"),
+        _ => "127.0.0.1".to_owned(),
+    };
+    format!("http://{host}:{port}")
+}
+
+/// Sign-ins wait for hashing far longer than for the database, so the auth
+/// room needs few connections beside those of the data API.
+const AUTH_CONNECTIONS: usize = 8;
+
+fn auth_pool_config(config: &Config, lanes: usize) -> PoolConfig {
+    let usual = pool_config(config, lanes);
+    PoolConfig {
+        connections_max: usual.connections_max.min(AUTH_CONNECTIONS.max(lanes)),
+        ..usual
+    }
 }
 
 fn because(what: &'static str) -> impl FnOnce(pg::Error) -> StartError {

@@ -20,7 +20,7 @@ use http::HeaderName;
 use kernel::Secret;
 
 pub use key::{Key, Kind};
-pub use sources::{Flag, Origin, Setting, Sources, Value, database_names};
+pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use table::KEYS;
 
 /// Which command is running; some defaults differ.
@@ -251,6 +251,8 @@ pub struct AuthConfig {
     pub publishable_key: Option<Secret>,
     /// `sb_secret_…`.
     pub secret_key: Option<Secret>,
+    /// What the auth room reads for itself.
+    pub source: std::sync::Arc<AuthSource>,
 }
 
 /// What tokens are verified with.

@@ -25,6 +25,8 @@ use crate::typegen::{self, TypegenError};
 
 /// The role that requests enter the managed database with.
 const AUTHENTICATOR: &str = "authenticator";
+/// Owns the tables of sign-in, as on Supabase.
+const AUTH_ADMIN: &str = "supabase_auth_admin";
 /// The role that a Supabase project's migrations run as.
 const OWNER: &str = "postgres";
 /// Its password on a developer's own machine, as the official CLI sets it.
@@ -110,6 +112,8 @@ pub(crate) struct Targets {
     pub(crate) project: Target,
     /// Serves requests.
     pub(crate) requests: Target,
+    /// Serves sign-ins.
+    pub(crate) auth: Target,
 }
 
 /// Starts everything. `progress` hears one sentence before each step that
@@ -232,6 +236,7 @@ async fn finish(
         keys: late.keys,
         listeners: late.listeners,
         database: targets.requests,
+        auth_database: targets.auth,
     };
     let app = App::start(parts, context).await?;
     Ok((app, prepared, db_url))
@@ -289,6 +294,7 @@ pub(crate) fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targ
     Ok(Targets {
         platform: target.clone(),
         project: target.clone(),
+        auth: target.clone(),
         requests: target,
     })
 }
@@ -300,6 +306,7 @@ impl Targets {
             platform: target(Cluster::superuser()),
             project: target(OWNER),
             requests: target(AUTHENTICATOR),
+            auth: target(AUTH_ADMIN),
         }
     }
 }

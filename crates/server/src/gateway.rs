@@ -32,7 +32,7 @@ use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use kernel::{Caller, Clock, Rng};
+use kernel::{Caller, ClientAddress, Clock, Rng};
 use serde_json::json;
 use tower::ServiceExt as _;
 
@@ -258,7 +258,7 @@ impl Gateway {
         let limit = self.limits.body_bytes;
         let overrun = body::limit(&mut request, limit)
             .map_err(|()| refuse(Trouble::BodyTooLarge { limit }))?;
-        let known = self.identify(&request, room.access)?;
+        let known = self.identify(&request, room)?;
         if let Some(wait_seconds) = known.print.and_then(|print| self.rates.check_key(&print)) {
             return Err(refuse(Trouble::TooManyRequests { wait_seconds }));
         }
@@ -268,7 +268,12 @@ impl Gateway {
             ))
         })?;
         *request.uri_mut() = uri;
-        request.extensions_mut().insert(known.caller.clone());
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(ip));
+        extensions.insert(known.caller.clone());
+        if let Some(bad) = known.bad_token {
+            extensions.insert(bad);
+        }
         Ok(Admitted {
             request,
             role: known.caller.role,
@@ -276,16 +281,13 @@ impl Gateway {
         })
     }
 
-    fn identify(
-        &self,
-        request: &Request<Body>,
-        access: Access,
-    ) -> Result<Known, Box<Response<Body>>> {
+    fn identify(&self, request: &Request<Body>, room: &Room) -> Result<Known, Box<Response<Body>>> {
         // Browsers send no credentials with OPTIONS, so it is never refused.
         let access = if *request.method() == Method::OPTIONS {
             Access::Open
         } else {
-            access
+            let path = request.uri().path().strip_prefix(room.prefix);
+            room.access.at(path.unwrap_or_default())
         };
         self.identity
             .of(request.headers(), request.uri().query(), access)

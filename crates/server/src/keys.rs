@@ -12,6 +12,7 @@
 
 mod file;
 mod mint;
+mod signer;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use kernel::{Clock, Rng, Secret};
 use crate::config::{Config, JwtSecret, Mode};
 use crate::gateway::VerifyKeys;
 pub use mint::SigningKey;
+pub use signer::Signer;
 
 /// The official CLI's local secret, on every developer's machine.
 const WELL_KNOWN_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
@@ -41,8 +43,12 @@ pub struct Keys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
-    /// Signs user tokens.
+    /// The project's own pair.
     pub signing: SigningKey,
+    /// The operator's own, which come first.
+    given: Vec<serde_json::Value>,
+    /// Bytes of the secret that the operator set, if they set one.
+    set_secret: Option<Vec<u8>>,
     verify: VerifyKeys,
 }
 
@@ -128,6 +134,9 @@ pub enum KeyError {
         /// Why the token is refused.
         reason: String,
     },
+    /// The operator's keys cannot be used.
+    #[error("the keys of auth.signing_keys_path cannot be used: {0}")]
+    SigningKeys(&'static str),
     /// The random generator or signer failed.
     #[error("could not make a signing key")]
     Signing,
@@ -151,15 +160,15 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
             String::from_utf8(bytes.clone()).ok().map(Secret::new)
         }
     };
-    if let Some(secret) = jwt_secret
-        .as_ref()
-        .filter(|secret| !verify.holds_secret(secret.expose().as_bytes()))
-    {
-        verify.add_secret(secret.expose().as_bytes());
+    let secret = jwt_secret.as_ref().map(|secret| secret.expose().as_bytes());
+    if let Some(secret) = secret.filter(|secret| !verify.holds_secret(secret)) {
+        verify.add_secret(secret);
     }
     if !matches!(config.auth.jwt, JwtSecret::Nothing) {
         verify.add_jwks(&stored.signing.public_jwk().to_string());
     }
+    let given = given(config)?;
+    verify.add_jwks(&serde_json::json!({"keys": given}).to_string());
     let own = matches!(config.auth.jwt, JwtSecret::Project);
     let legacy = |role: &str, stored: &Secret| match (&jwt_secret, own && !local) {
         (_, true) => Some(stored.clone()),
@@ -170,14 +179,10 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         )),
         (None, _) => None,
     };
-    let opaque = |set: &Option<Secret>, known: &str, stored: &Secret| {
-        set.clone().unwrap_or_else(|| {
-            if local {
-                Secret::new(known)
-            } else {
-                stored.clone()
-            }
-        })
+    let opaque = |set: &Option<Secret>, known: &str, stored: &Secret| match set {
+        Some(set) => set.clone(),
+        None if local => Secret::new(known),
+        None => stored.clone(),
     };
     let keys = Keys {
         anon_key: config
@@ -201,12 +206,30 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
             &stored.secret_key,
         ),
         signing: stored.signing,
+        given,
+        set_secret: set_secret(config, jwt_secret.as_ref()),
         jwt_secret,
         verify,
     };
     keys.refuse_well_known(config)?;
     keys.refuse_foreign(config, clock)?;
     Ok(keys)
+}
+
+/// The operator's own keys, private halves included.
+fn given(config: &Config) -> Result<Vec<serde_json::Value>, KeyError> {
+    let text = config.auth.source.signing_keys.as_ref();
+    text.map_or(Ok(Vec::new()), |text| signer::read(text.expose()))
+}
+
+/// The bytes of a secret that the operator set; their services may verify with
+/// nothing else.
+fn set_secret(config: &Config, secret: Option<&Secret>) -> Option<Vec<u8>> {
+    match &config.auth.jwt {
+        JwtSecret::Bytes(bytes) => Some(bytes.clone()),
+        JwtSecret::Text(_) => secret.map(|secret| secret.expose().into()),
+        JwtSecret::Project | JwtSecret::Nothing => None,
+    }
 }
 
 /// Issuer, issue time and expiry of minted legacy tokens.
@@ -232,7 +255,23 @@ impl Keys {
     /// The public keys, as served to those who verify our tokens.
     #[must_use]
     pub fn jwks(&self) -> String {
-        serde_json::json!({"keys": [self.signing.public_jwk()]}).to_string()
+        // An operator with keys of their own says all that is to be said.
+        let keys: Vec<_> = if self.given.is_empty() {
+            vec![self.signing.public_jwk()]
+        } else {
+            self.given.iter().filter_map(signer::public).collect()
+        };
+        serde_json::json!({"keys": keys}).to_string()
+    }
+
+    /// What signs user tokens.
+    pub fn signer(&self) -> Result<Signer, KeyError> {
+        let jwks = self.jwks();
+        match &self.set_secret {
+            _ if !self.given.is_empty() => Signer::given(&self.given, jwks),
+            Some(secret) => Ok(Signer::secret(secret, jwks)),
+            None => Signer::own(&self.signing, jwks),
+        }
     }
 
     /// What people paste into apps.

@@ -1,6 +1,8 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
+pub(crate) mod auth;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +16,7 @@ use rest::call::prefer::TransactionChoice;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd};
-use crate::gateway::{Access, Dialect, Room};
+use crate::gateway::{Access, Dialect, Room, routed};
 use crate::health::{Health, Probe};
 use crate::in_database::{self, qualified};
 use crate::metrics::Metrics;
@@ -59,18 +61,21 @@ pub struct Rooms {
     pub rest: Arc<Rest>,
     /// It is at `/` as well.
     rest_at_root: bool,
+    /// Who somebody is.
+    pub auth: Arc<::auth::Auth>,
 }
 
 impl Rooms {
     /// Builds every room. The secret is one that all nodes of a project share.
     #[must_use]
-    pub fn new(config: &Config, data: &Data, secret: &Secret) -> Self {
+    pub fn new(config: &Config, data: &Data, secret: &Secret, auth: Arc<::auth::Auth>) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
+            auth,
         }
     }
 
@@ -88,7 +93,26 @@ impl Rooms {
                 Box::new(move |request| Box::pin(Arc::clone(&rest).serve(request)))
             },
         };
-        let mut rooms = vec![rest("rest", "/rest/v1")];
+        let auth = Room {
+            name: "auth",
+            prefix: auth::PREFIX,
+            dialect: Dialect::Gateway,
+            // Where links in mails and redirects of providers lead, and what
+            // clients of others must find out first.
+            access: Access::Keyed {
+                open: &[
+                    "/verify",
+                    "/callback",
+                    "/authorize",
+                    "/.well-known",
+                    "/health",
+                    "/sso/saml",
+                    "/oauth",
+                ],
+            },
+            service: routed(Arc::clone(&self.auth).router()),
+        };
+        let mut rooms = vec![rest("rest", "/rest/v1"), auth];
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));

@@ -122,6 +122,65 @@ describe('own rows', () => {
   })
 })
 
+// People who sign up through the client itself, and whose tokens the data API believes.
+describe('signing up, in, out and back in', () => {
+  const password = 'correct horse battery'
+  const email = () => `${randomUUID()}@example.com`
+
+  it('a sign-up is a session that owns rows, and ends when it is signed out', async () => {
+    const me = client(server.ready.publishable_key)
+    const address = email()
+    const signedUp = await me.auth.signUp({ email: address, password, options: { data: { name: 'Cleo' } } })
+    assert.equal(signedUp.error, null)
+    assert.equal(signedUp.data.user.user_metadata.name, 'Cleo')
+    const mine = good(await me.from('sessions').insert({ title: 'signed up' }).select().single())
+    assert.equal(mine.owner, signedUp.data.user.id)
+
+    const { data: claims, error: unclaimed } = await me.auth.getClaims()
+    assert.equal(unclaimed, null)
+    assert.deepEqual([claims.claims.role, claims.claims.email], ['authenticated', address])
+
+    const before = signedUp.data.session
+    const refreshed = await me.auth.refreshSession()
+    assert.equal(refreshed.error, null)
+    assert.notEqual(refreshed.data.session.refresh_token, before.refresh_token)
+
+    assert.equal((await me.auth.signOut()).error, null)
+    const gone = await client(server.ready.publishable_key).auth.getUser(before.access_token)
+    assert.equal(gone.error.name, 'AuthSessionMissingError')
+    const stale = await client(server.ready.publishable_key).auth.refreshSession(refreshed.data.session)
+    assert.equal(stale.error.code, 'refresh_token_not_found')
+
+    const back = await me.auth.signInWithPassword({ email: address, password })
+    assert.equal(back.error, null)
+    assert.equal(good(await me.from('sessions').select().eq('id', mine.id)).length, 1)
+  })
+
+  it('a wrong password and nobody are told the same', async () => {
+    const me = client(server.ready.publishable_key)
+    const address = email()
+    assert.equal((await me.auth.signUp({ email: address, password })).error, null)
+    const wrong = await me.auth.signInWithPassword({ email: address, password: 'another one' })
+    const nobody = await me.auth.signInWithPassword({ email: email(), password })
+    assert.equal(wrong.error.code, 'invalid_credentials')
+    assert.deepEqual([wrong.error.status, wrong.error.message], [nobody.error.status, nobody.error.message])
+  })
+
+  it('the operator makes links that sign people in once', async () => {
+    const address = email()
+    const made = await service.auth.admin.createUser({ email: address, password, email_confirm: true })
+    assert.equal(made.error, null)
+    const link = await service.auth.admin.generateLink({ type: 'magiclink', email: address })
+    assert.equal(link.error, null)
+    const me = client(server.ready.publishable_key)
+    const verify = { type: 'magiclink', token_hash: link.data.properties.hashed_token }
+    const verified = await me.auth.verifyOtp(verify)
+    assert.equal(verified.error, null)
+    assert.equal(verified.data.user.id, made.data.user.id)
+    assert.equal((await me.auth.verifyOtp(verify)).error.code, 'otp_expired')
+  })
+})
+
 describe('rows of others', () => {
   let made
 

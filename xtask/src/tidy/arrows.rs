@@ -43,8 +43,13 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "auth",
+        may: &["kernel", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "server",
-        may: &["kernel", "pg", "rest"],
+        may: &["auth", "kernel", "pg", "rest"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
@@ -60,7 +65,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "it",
-        may: &["ferrobase", "kernel", "pg", "rest", "server"],
+        may: &["auth", "ferrobase", "kernel", "pg", "rest", "server"],
         never: &["clap"],
     },
     Rule {

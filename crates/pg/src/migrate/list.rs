@@ -26,4 +26,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(7, "table_guard", "0007_table_guard.sql"),
     migration!(8, "idempotency", "0008_idempotency.sql"),
     migration!(9, "api_settings", "0009_api_settings.sql"),
+    migration!(10, "auth_room", "0010_auth_room.sql"),
+    migration!(11, "auth_room_rest", "0011_auth_room_rest.sql"),
+    migration!(12, "mail", "0012_mail.sql"),
 ];

@@ -204,6 +204,7 @@ fn auth(merged: &Merged) -> Result<AuthConfig, ConfigError> {
         service_role_key: merged.secret("auth.service_role_key"),
         publishable_key: merged.secret("auth.publishable_key"),
         secret_key: merged.secret("auth.secret_key"),
+        source: std::sync::Arc::clone(&merged.auth),
     })
 }
 

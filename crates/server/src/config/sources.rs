@@ -67,9 +67,34 @@ pub struct Flag {
     pub value: String,
 }
 
+/// Settings of the auth room: too many and too deep for the table. The room
+/// checks them itself.
+#[derive(Clone, Default)]
+pub struct AuthSource {
+    /// `[auth]` of `supabase/config.toml`, `env(…)` replaced.
+    pub section: serde_json::Value,
+    /// What the section's paths begin at: the project's folder.
+    pub folder: Option<std::path::PathBuf>,
+    /// The text of the file that `signing_keys_path` names.
+    pub signing_keys: Option<kernel::Secret>,
+    /// `GOTRUE_…` and `API_EXTERNAL_URL` of the environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// It holds secrets.
+impl fmt::Debug for AuthSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthSource")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Everything that may hold settings.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
+    /// What the auth room reads for itself.
+    pub auth: std::sync::Arc<AuthSource>,
     /// What the project's `supabase/config.toml` says, by our names.
     pub project: Vec<(&'static str, String)>,
     /// Name and text of `ferrobase.toml`, if there is one.
@@ -86,6 +111,7 @@ pub struct Sources {
 /// All sources laid over one another.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
+    pub(super) auth: std::sync::Arc<AuthSource>,
     pub(super) settings: BTreeMap<&'static str, Setting>,
     pub(super) app_settings: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
@@ -98,7 +124,10 @@ const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
 const APP_SETTINGS_SECTION: &str = "app_settings";
 
 pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {
-    let mut merged = Merged::default();
+    let mut merged = Merged {
+        auth: std::sync::Arc::clone(&sources.auth),
+        ..Merged::default()
+    };
     for key in KEYS {
         let default = match mode {
             Mode::Serve => key.serve_default.unwrap_or(key.default),

@@ -13,7 +13,8 @@ const METHODS: HeaderValue =
     HeaderValue::from_static("GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, \
-     Transfer-Encoding, Range-Unit, X-Request-Id, Retry-After, Idempotency-Replayed",
+     Transfer-Encoding, Range-Unit, X-Request-Id, Retry-After, Idempotency-Replayed, \
+     X-Total-Count, Link, X-Supabase-Api-Version",
 );
 const EVERYBODY: HeaderValue = HeaderValue::from_static("*");
 /// Allowed by browsers without asking, named because PostgREST names them.

@@ -13,7 +13,7 @@
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use kernel::Caller;
+use kernel::{BadToken, Caller};
 
 use super::jwt::JwtError;
 use super::verifier::{Fingerprint, TokenError, Verifier, fingerprint};
@@ -26,6 +26,31 @@ pub enum Access {
     /// The room decides: public objects, signed links, webhooks. Without good
     /// credentials the caller is anonymous.
     Open,
+    /// The key is checked here, the token by the room, which words refusals
+    /// itself and finds out why in [`BadToken`]; except below these paths,
+    /// where browsers arrive from elsewhere and show nothing.
+    Keyed {
+        /// Paths without the prefix.
+        open: &'static [&'static str],
+    },
+}
+
+impl Access {
+    /// What holds at a path below the room's prefix.
+    pub(crate) fn at(self, path: &str) -> Self {
+        match self {
+            Self::Keyed { open } if open.iter().any(|open| is_below(path, open)) => {
+                // The token is still the room's to judge, but nothing is asked.
+                Self::Open
+            }
+            access => access,
+        }
+    }
+}
+
+fn is_below(path: &str, open: &str) -> bool {
+    path.strip_prefix(open)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Why a request is refused before it reaches a room.
@@ -43,6 +68,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Known {
     pub(crate) caller: Caller,
     pub(crate) print: Option<Fingerprint>,
+    /// A bearer token that the room is to refuse.
+    pub(crate) bad_token: Option<BadToken>,
 }
 
 /// An opaque key and whom it stands for.
@@ -70,20 +97,18 @@ impl Identity {
         query: Option<&str>,
         access: Access,
     ) -> Result<Known, Refusal> {
+        if let Access::Keyed { .. } = access {
+            return self.keyed(headers, query);
+        }
         match (self.checked(headers, query), access) {
+            (Err(Refusal::Jwt(error)), Access::Open) => self.nobody_with(&error),
             (Err(_), Access::Open) => self.nobody(),
             (result, _) => result,
         }
     }
 
     fn checked(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Known, Refusal> {
-        let key = headers
-            .get("apikey")
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim);
-        let key = key
-            .or_else(|| query.and_then(key_in_query))
-            .filter(|key| !key.is_empty());
+        let key = shown_key(headers, query);
         if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
             return Err(Refusal::SecretKeyInBrowser);
         }
@@ -104,11 +129,41 @@ impl Identity {
         }
     }
 
+    /// The key, then the token if it is another; only the key is refused here.
+    fn keyed(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Known, Refusal> {
+        let token = bearer(headers).unwrap_or_default();
+        let key = shown_key(headers, query);
+        if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
+            return Err(Refusal::SecretKeyInBrowser);
+        }
+        let by_key = match key {
+            Some(key) => self.by_key(key)?,
+            None if self.require_apikey => return Err(Refusal::NoApiKey),
+            None => self.nobody()?,
+        };
+        if token.is_empty() || key == Some(token) {
+            return Ok(by_key);
+        }
+        match self.by_token(token) {
+            Err(Refusal::Jwt(error)) => self.nobody_with(&error),
+            other => other,
+        }
+    }
+
+    fn nobody_with(&self, error: &JwtError) -> Result<Known, Refusal> {
+        let reason = error.to_string().into();
+        Ok(Known {
+            bad_token: Some(BadToken { reason }),
+            ..self.nobody()?
+        })
+    }
+
     fn nobody(&self) -> Result<Known, Refusal> {
         let caller = self.anonymous.clone().ok_or(Refusal::AnonymousDisabled)?;
         Ok(Known {
             caller,
             print: None,
+            bad_token: None,
         })
     }
 
@@ -129,6 +184,7 @@ impl Identity {
                 .map(|known| Known {
                     caller: known.caller.clone(),
                     print: Some(print),
+                    bad_token: None,
                 })
                 .ok_or(Refusal::InvalidApiKey);
         }
@@ -149,11 +205,22 @@ impl Identity {
             Ok((caller, print)) => Ok(Known {
                 caller,
                 print: Some(print),
+                bad_token: None,
             }),
             Err(TokenError::Jwt(error)) => Err(Refusal::Jwt(error)),
             Err(TokenError::NoRole) => Err(Refusal::AnonymousDisabled),
         }
     }
+}
+
+/// The key that a request shows.
+fn shown_key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
+    let key = headers
+        .get("apikey")
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim);
+    key.or_else(|| query.and_then(key_in_query))
+        .filter(|key| !key.is_empty())
 }
 
 /// Compares without stopping at the first difference.

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::error::ProjectError;
 
 /// What a project's `config.toml` says that concerns us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProjectConfig {
     /// `project_id`
     pub project_id: Option<String>,
@@ -53,7 +53,7 @@ pub struct Db {
 }
 
 /// `[auth]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Auth {
     /// `site_url`
     pub site_url: Option<String>,
@@ -63,6 +63,8 @@ pub struct Auth {
     pub jwt_issuer: Option<String>,
     /// `signing_keys_path`, relative to the folder `supabase`
     pub signing_keys_path: Option<String>,
+    /// The whole section, for the auth room, which knows what it means.
+    pub section: serde_json::Value,
 }
 
 /// The sections that any release of the official CLI writes.
@@ -160,6 +162,9 @@ pub fn parse(
             jwt_expiry: read.number(&table, "auth.jwt_expiry")?,
             jwt_issuer: read.text(&table, "auth.jwt_issuer")?,
             signing_keys_path: read.text(&table, "auth.signing_keys_path")?,
+            section: table
+                .get("auth")
+                .map_or(serde_json::Value::Null, |auth| read.tree(auth, "auth")),
         },
     };
     Ok((config, read.warnings))
@@ -205,11 +210,39 @@ impl Reader<'_> {
         if let Some(found) = (self.env)(name) {
             return Some(Value::String(found));
         }
-        self.warnings.push(format!(
+        let warning = format!(
             "{}: {key} asks for the environment variable {name}, which is not set",
             self.path.display()
-        ));
+        );
+        // A value may be read twice: by us, and for the auth room.
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
         None
+    }
+
+    /// A value with everything below it; what asks for a variable that is not
+    /// set is left out.
+    fn tree(&mut self, value: &Value, key: &str) -> serde_json::Value {
+        match value {
+            Value::Table(table) => {
+                let mut out = serde_json::Map::new();
+                for (name, value) in table {
+                    let below = self.tree(value, &format!("{key}.{name}"));
+                    out.insert(name.clone(), below);
+                }
+                serde_json::Value::Object(out)
+            }
+            Value::Array(items) => items.iter().map(|item| self.tree(item, key)).collect(),
+            value => match self.substitute(value.clone(), key) {
+                Some(Value::String(text)) => text.into(),
+                Some(Value::Integer(number)) => number.into(),
+                Some(Value::Float(number)) => number.into(),
+                Some(Value::Boolean(flag)) => flag.into(),
+                Some(other) => other.to_string().into(),
+                None => serde_json::Value::Null,
+            },
+        }
     }
 
     fn wrong<T>(&self, key: &str, expected: &'static str) -> Result<T, ProjectError> {

@@ -1,0 +1,88 @@
+//! Which address is answered where: every endpoint is one line here and one
+//! handler in `routes/`. The gateway has taken `/auth/v1` away before.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{delete, get, post};
+
+use crate::request::finish;
+use crate::room::Auth;
+use crate::routes::{
+    admin_audit, admin_links, admin_users, disabled, identities, logout, otp, signup, token, user,
+    verify, well_known,
+};
+
+impl Auth {
+    /// The room's whole public face.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .merge(public())
+            .merge(signed_in())
+            .merge(admin())
+            .fallback(well_known::nothing)
+            .method_not_allowed_fallback(well_known::no_such_method)
+            .layer(from_fn(finish))
+            .with_state(self)
+    }
+}
+
+fn public() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/health", get(well_known::health))
+        .route("/settings", get(well_known::settings))
+        .route("/.well-known/jwks.json", get(well_known::jwks))
+        .route(
+            "/.well-known/openid-configuration",
+            get(well_known::discovery),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(well_known::server_metadata),
+        )
+        .route("/signup", post(signup::signup))
+        .route("/token", post(token::token))
+        .route("/otp", post(otp::otp))
+        .route("/magiclink", post(otp::magic_link))
+        .route("/recover", post(otp::recover))
+        .route("/resend", post(otp::resend))
+        // Whoever only looks at a link must not use it up.
+        .route(
+            "/verify",
+            get(verify::get).head(verify::look).post(verify::post),
+        )
+        .route("/sso", post(disabled::saml))
+        .route("/sso/saml/metadata", get(disabled::saml))
+        .route("/sso/saml/acs", post(disabled::saml))
+}
+
+fn signed_in() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/user", get(user::get).put(user::update))
+        .route("/user/identities/{id}", delete(identities::unlink))
+        .route("/reauthenticate", get(user::reauthenticate))
+        .route("/logout", post(logout::logout))
+}
+
+fn admin() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/invite", post(admin_links::invite))
+        .route("/admin/generate_link", post(admin_links::generate))
+        .route("/admin/audit", get(admin_audit::list))
+        .route(
+            "/admin/users",
+            get(admin_users::list).post(admin_users::create),
+        )
+        .route(
+            "/admin/users/{id}",
+            get(admin_users::get)
+                .put(admin_users::update)
+                .delete(admin_users::delete),
+        )
+        .route("/admin/users/{id}/logout", post(admin_users::logout))
+        .route(
+            "/admin/sso/providers",
+            get(disabled::sso_providers).post(disabled::sso_providers),
+        )
+}
