@@ -14,6 +14,7 @@ mod body;
 mod cors;
 mod identity;
 mod jwt;
+mod page;
 mod rates;
 mod reply;
 mod request_id;
@@ -29,11 +30,10 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use http::header::{HeaderName, HeaderValue, ORIGIN};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use kernel::{Caller, ClientAddress, Clock, Rng};
-use serde_json::json;
 use tower::ServiceExt as _;
 
 pub use identity::Access;
@@ -49,6 +49,7 @@ use crate::metrics::Metrics;
 use body::Overrun;
 use cors::Cors;
 use identity::{Identity, Known, OpaqueKey};
+use page::Page;
 use rates::Rates;
 use reply::Trouble;
 use request_id::{REQUEST_ID, RequestIds};
@@ -323,48 +324,6 @@ impl Gateway {
         response
     }
 
-    async fn page(&self, page: Page) -> Response<Body> {
-        match page {
-            Page::Index => reply::with_json(StatusCode::OK, &self.index()),
-            Page::Health => reply::with_json(StatusCode::OK, &json!({"status": "ok"})),
-            Page::Ready => {
-                let report = self.health.ask().await;
-                let status = if report.ready {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                };
-                reply::with_json(status, &report.body())
-            }
-            Page::Metrics if self.limits.serve_metrics => with_type(
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                None,
-                self.metrics.render(),
-            ),
-            Page::Metrics => Trouble::NoRoute.response(Dialect::Gateway),
-            Page::Jwks => with_type(
-                "application/json",
-                Some("public, max-age=600"),
-                self.jwks.clone(),
-            ),
-        }
-    }
-
-    fn index(&self) -> serde_json::Value {
-        let rooms: serde_json::Map<_, _> = self
-            .rooms
-            .iter()
-            .map(|room| (room.name.to_owned(), room.prefix.into()))
-            .collect();
-        json!({
-            "name": "ferrobase",
-            "version": env!("CARGO_PKG_VERSION"),
-            "rooms": rooms,
-            "health": "/health",
-            "ready": "/health/ready",
-        })
-    }
-
     /// One line, without query, headers or body: those may hold secrets.
     fn log(&self, line: &Line) {
         let wanted = match self.limits.log {
@@ -412,31 +371,6 @@ struct Line {
     elapsed: Duration,
     role: Option<Arc<str>>,
     id: HeaderValue,
-}
-
-#[derive(Clone, Copy)]
-enum Page {
-    Index,
-    Health,
-    Ready,
-    Metrics,
-    Jwks,
-}
-
-impl Page {
-    fn of(path: &str, method: &Method) -> Option<Self> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return None;
-        }
-        Some(match path {
-            "/" => Self::Index,
-            "/health" => Self::Health,
-            "/health/ready" => Self::Ready,
-            "/metrics" => Self::Metrics,
-            "/auth/v1/.well-known/jwks.json" => Self::Jwks,
-            _ => return None,
-        })
-    }
 }
 
 /// What the head took on the wire, nearly.
@@ -487,19 +421,6 @@ fn inner_uri(uri: &Uri, prefix: &str) -> Option<Uri> {
     }
     let inner = PathAndQuery::from_maybe_shared(bytes::Bytes::from(inner)).ok()?;
     Some(Uri::from(inner))
-}
-
-fn with_type(kind: &'static str, cache: Option<&'static str>, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Some(cache) = cache {
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    }
-    response
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use axum::routing::{any, post};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request_id::REQUEST_ID_BYTES_MAX;
 use super::*;
