@@ -23,9 +23,9 @@ use std::collections::HashSet;
 
 pub use lookup::RelationshipHint;
 pub use model::{
-    Cardinality, Catalog, Column, ComputedRelationship, ForeignKeyRelationship, JsonShape,
-    Junction, MediaHandler, QualifiedName, Relationship, Representation, ReturnKind, ReturnType,
-    Routine, RoutineParam, Table, Volatility,
+    Cardinality, Catalog, Column, ComputedRelationship, ForeignKeyRelationship, HashMap, IndexMap,
+    JsonShape, Junction, MediaHandler, QualifiedName, Relationship, Representation, ReturnKind,
+    ReturnType, Routine, RoutineParam, Table, Volatility,
 };
 
 pub use settings::{pre_config, role_config};

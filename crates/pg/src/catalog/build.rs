@@ -1,12 +1,11 @@
 //! From the answers of the queries to the [`Catalog`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use crate::catalog::model::{
-    Catalog, Column, ComputedRelationship, QualifiedName, Relationship, Representation, Table,
+    Catalog, Column, ComputedRelationship, HashMap, IndexMap, QualifiedName, Relationship,
+    Representation, Table,
 };
 use crate::catalog::raw::{Oid, Raw, RawColumn, RawComputed, RawKey, RawRelation, RawRoleSetting};
 use crate::catalog::relationships::{self, Node, Nodes, ViewKeys};
@@ -23,7 +22,7 @@ const DELETE: i32 = 16;
 
 pub(super) fn build(raw: Raw, schemas: &[String]) -> Catalog {
     let types = Types::new(raw.types);
-    let mut columns: HashMap<Oid, Vec<RawColumn>> = HashMap::new();
+    let mut columns: HashMap<Oid, Vec<RawColumn>> = HashMap::default();
     for column in raw.columns {
         columns.entry(column.relation).or_default().push(column);
     }
@@ -31,7 +30,7 @@ pub(super) fn build(raw: Raw, schemas: &[String]) -> Catalog {
     let view_keys = ViewKeys::new(&nodes, &raw.keys, &Origins::new(&raw.views));
     let primary_keys = primary_keys(&nodes, &raw.keys, &view_keys);
     let keyed = relationships::from_keys(&nodes, &raw.keys, &view_keys, &primary_keys);
-    let mut tables = HashMap::new();
+    let mut tables = HashMap::default();
     for relation in raw.relations {
         if let Some(node) = nodes.get(&relation.id).filter(|node| node.exposed) {
             let columns = columns.remove(&relation.id).unwrap_or_default();
@@ -106,7 +105,7 @@ fn primary_keys(
     keys: &[RawKey],
     view_keys: &ViewKeys,
 ) -> HashMap<QualifiedName, Vec<String>> {
-    let mut found = HashMap::new();
+    let mut found = HashMap::default();
     for key in keys.iter().filter(|key| key.kind == 'p') {
         if let Some(node) = nodes.get(&key.relation) {
             let mut columns: Vec<_> = key.columns.iter().map(|(_, name)| name.clone()).collect();
@@ -198,7 +197,7 @@ fn by_source(
     keyed.retain(|relationship| {
         !overridden.contains(&(relationship.table(), relationship.foreign_table()))
     });
-    let mut grouped: HashMap<QualifiedName, Vec<Relationship>> = HashMap::new();
+    let mut grouped: HashMap<QualifiedName, Vec<Relationship>> = HashMap::default();
     let computed = computed.into_iter().map(Relationship::Computed);
     for relationship in keyed.into_iter().chain(computed) {
         grouped
@@ -221,7 +220,7 @@ fn is_foreign_date_style(name: &str, value: &str) -> bool {
 type SettingsByRole = HashMap<Arc<str>, Vec<(String, String)>>;
 
 fn role_settings(raw: Vec<RawRoleSetting>) -> (SettingsByRole, HashMap<Arc<str>, String>) {
-    let (mut settings, mut isolation) = (SettingsByRole::new(), HashMap::new());
+    let (mut settings, mut isolation) = (SettingsByRole::default(), HashMap::default());
     for RawRoleSetting { role, name, value } in raw {
         if name == ISOLATION {
             isolation.insert(role, value);

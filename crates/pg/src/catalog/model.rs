@@ -2,10 +2,17 @@
 //! functions. Built by [`super::load`], then never changed; a reload builds a
 //! new one and swaps it in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use foldhash::fast::RandomState;
+
+/// A map that is asked several times for every request. Its keys come from the
+/// database, so nobody can choose them to collide.
+pub type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+
+/// The same, in the order of insertion.
+pub type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
 
 /// A schema-qualified name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +70,7 @@ pub struct Catalog {
     /// callers.
     pub session_settings_used: bool,
     /// Comments on the exposed schemas, for the OpenAPI root.
-    pub schema_comments: HashMap<Arc<str>, String>,
+    pub schema_comments: std::collections::HashMap<Arc<str>, String>,
 }
 
 /// A table or anything that can be selected from.

@@ -6,10 +6,10 @@
 //! many-to-many. Then everything is seen from the other end as well. The
 //! order of the result is part of the wire: ambiguity errors list candidates.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::catalog::model::{
-    Cardinality, ForeignKeyRelationship, Junction, QualifiedName, Relationship,
+    Cardinality, ForeignKeyRelationship, HashMap, Junction, QualifiedName, Relationship,
 };
 use crate::catalog::raw::{KeyColumn, Oid, RawKey};
 use crate::catalog::view_columns::Origins;
@@ -51,11 +51,11 @@ pub(super) struct ViewKeys {
 impl ViewKeys {
     pub(super) fn new(nodes: &Nodes, keys: &[RawKey], origins: &Origins) -> Self {
         let mut found = Self {
-            primary: HashMap::new(),
-            referring: HashMap::new(),
-            referred: HashMap::new(),
+            primary: HashMap::default(),
+            referring: HashMap::default(),
+            referred: HashMap::default(),
         };
-        let mut ends: HashMap<Oid, Vec<(usize, bool)>> = HashMap::new();
+        let mut ends: HashMap<Oid, Vec<(usize, bool)>> = HashMap::default();
         for (index, key) in keys.iter().enumerate() {
             if matches!(key.kind, 'p' | 'f') {
                 ends.entry(key.relation).or_default().push((index, false));
@@ -280,7 +280,7 @@ fn add_many_to_many(
     found: &mut Vec<ForeignKeyRelationship>,
     primary_keys: &HashMap<QualifiedName, Vec<String>>,
 ) {
-    let mut by_junction: HashMap<&QualifiedName, Vec<KeyOut>> = HashMap::new();
+    let mut by_junction: HashMap<&QualifiedName, Vec<KeyOut>> = HashMap::default();
     for relationship in found.iter() {
         if let Cardinality::ManyToOne {
             constraint,

@@ -1,10 +1,8 @@
 //! Functions: arguments by name, what they return, in which order overloads
 //! are tried.
 
-use std::collections::HashMap;
-
 use crate::catalog::model::{
-    MediaHandler, QualifiedName, ReturnKind, ReturnType, Routine, RoutineParam, Volatility,
+    HashMap, MediaHandler, QualifiedName, ReturnKind, ReturnType, Routine, RoutineParam, Volatility,
 };
 use crate::catalog::raw::{RawMediaHandler, RawRoutine};
 use crate::catalog::types::Types;
@@ -13,7 +11,7 @@ const VOID: u32 = 2278;
 const ANYELEMENT: &str = "anyelement";
 
 pub(super) fn build(raw: Vec<RawRoutine>, types: &Types) -> HashMap<QualifiedName, Vec<Routine>> {
-    let mut routines: HashMap<QualifiedName, Vec<Routine>> = HashMap::new();
+    let mut routines: HashMap<QualifiedName, Vec<Routine>> = HashMap::default();
     for raw in raw {
         if let Some(routine) = routine(raw, types) {
             routines

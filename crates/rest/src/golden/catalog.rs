@@ -1,10 +1,10 @@
 //! A small schema, made by hand: clients have projects, projects have tasks,
 //! and users work on projects through a junction.
 
-use indexmap::IndexMap;
 use pg::catalog::{
-    Cardinality, Catalog, Column, ForeignKeyRelationship, JsonShape, Junction, MediaHandler,
-    QualifiedName, Relationship, ReturnKind, ReturnType, Routine, RoutineParam, Table, Volatility,
+    Cardinality, Catalog, Column, ForeignKeyRelationship, IndexMap, JsonShape, Junction,
+    MediaHandler, QualifiedName, Relationship, ReturnKind, ReturnType, Routine, RoutineParam,
+    Table, Volatility,
 };
 
 fn name(text: &str) -> QualifiedName {
@@ -183,7 +183,8 @@ pub(super) fn catalog() -> Catalog {
             table("users", &["id"], &named),
             table("users_projects", &["project_id", "user_id"], &junction),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
         media_handlers: vec![MediaHandler {
             function: name("page.html"),
             relation: Some(name("page.html")),

@@ -148,7 +148,8 @@ struct Known {
 
 struct Shard {
     capacity: usize,
-    places: HashMap<Arc<str>, usize>,
+    /// Tokens that have been verified, so nobody can choose them to collide.
+    places: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
     hand: usize,
 }
@@ -163,7 +164,7 @@ impl Shard {
     fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            places: HashMap::new(),
+            places: HashMap::default(),
             slots: Vec::new(),
             hand: 0,
         }
