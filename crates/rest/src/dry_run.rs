@@ -1,7 +1,7 @@
 //! The pure stages alone: what a request would send to Postgres.
 //!
 //! Nothing is connected to, so this is what benches time, fuzzers attack and
-//! golden files record; `room` renders through the same [`render`].
+//! golden files record; `room` renders through the same `render`.
 
 use pg::SqlBuf;
 use pg::catalog::Catalog;

@@ -2,7 +2,7 @@
 //!
 //! A request passes five stages, each a noun: bytes → [`call::Call`] →
 //! `plan::Plan` → `sql::Query` → rows → response. Only `execute` meets
-//! Postgres; the others are pure. Start at [`Rest::router`].
+//! Postgres; the others are pure. Start at [`Rest::serve`].
 //!
 //! Beyond the dialect, `tx` runs several requests in one transaction, and
 //! `idempotency` answers a write that comes twice without doing it twice.
