@@ -7,7 +7,10 @@
 )]
 
 mod admin;
+mod authenticator;
+mod factors;
 mod links;
+mod passkeys;
 mod sessions;
 mod sign_up;
 mod support;
