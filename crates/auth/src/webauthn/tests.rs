@@ -1,3 +1,5 @@
+//! An authenticator in software, honest and otherwise, against the checks.
+
 use ciborium::Value as Cbor;
 use ring::rand::SystemRandom;
 use ring::signature::{

@@ -8,6 +8,7 @@
 
 mod admin;
 mod authenticator;
+mod factor_kinds;
 mod factors;
 mod links;
 mod passkeys;
