@@ -46,7 +46,13 @@ pub(crate) async fn challenge(room: &Room, token: &str, factor: &str) -> Reply {
     room.call("POST", &path, Some(token), json!({})).await
 }
 
-pub(crate) async fn verify(room: &Room, token: &str, factor: &str, challenge: &Value, code: &str) -> Reply {
+pub(crate) async fn verify(
+    room: &Room,
+    token: &str,
+    factor: &str,
+    challenge: &Value,
+    code: &str,
+) -> Reply {
     let path = format!("/factors/{factor}/verify");
     let body = json!({"challenge_id": challenge["id"], "code": code});
     room.call("POST", &path, Some(token), body).await
@@ -59,7 +65,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) pub(crate) async fn enroll(room: &Room, token: &str, name: &str) -> Self {
+    pub(crate) async fn enroll(room: &Room, token: &str, name: &str) -> Self {
         let body = json!({"factor_type": "totp", "friendly_name": name});
         let body = enroll(room, token, body).await.ok();
         let mut secret = Vec::new();
