@@ -20,6 +20,7 @@ pub mod captcha;
 mod codes;
 pub mod config;
 pub mod error;
+mod factors;
 pub mod hook;
 mod hooks;
 pub mod inbox;
@@ -40,6 +41,7 @@ mod span;
 mod store;
 mod tokens;
 pub mod totp;
+mod webauthn;
 
 #[cfg(test)]
 mod testing;

@@ -114,7 +114,7 @@ impl User {
 }
 
 /// Refuses what comes too soon after the last of its kind.
-fn check_frequency(
+pub(crate) fn check_frequency(
     sent: Option<Timestamp>,
     limit: Duration,
     now: Timestamp,

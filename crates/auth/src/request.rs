@@ -215,7 +215,6 @@ pub(crate) struct SignedIn {
 
 impl SignedIn {
     /// Refuses users who are nobody in particular.
-    #[expect(dead_code, reason = "second factors and passkeys ask")]
     pub(crate) fn not_anonymous(&self) -> Result<()> {
         if self.claims.is_anonymous {
             return Err(AuthError::forbidden(
@@ -224,6 +223,13 @@ impl SignedIn {
             ));
         }
         Ok(())
+    }
+
+    /// Whether a second factor was shown: in this session, and before this
+    /// very token was made. A token of before must not gain by it.
+    pub(crate) fn is_aal2(&self) -> bool {
+        let session = self.session.as_ref();
+        self.claims.aal == "aal2" && session.is_some_and(|session| session.aal() == "aal2")
     }
 }
 

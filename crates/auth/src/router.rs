@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 
 use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
-    admin_audit, admin_links, admin_users, disabled, identities, logout, otp, signup, token, user,
-    verify, well_known,
+    admin_audit, admin_factors, admin_links, admin_users, disabled, factors, identities, logout,
+    otp, passkeys, signup, token, user, verify, well_known,
 };
 
 impl Auth {
@@ -21,6 +21,8 @@ impl Auth {
             .merge(public())
             .merge(signed_in())
             .merge(admin())
+            .merge(second_factors())
+            .merge(passkeys())
             .fallback(well_known::nothing)
             .method_not_allowed_fallback(well_known::no_such_method)
             .layer(from_fn(finish))
@@ -84,5 +86,45 @@ fn admin() -> Router<Arc<Auth>> {
         .route(
             "/admin/sso/providers",
             get(disabled::sso_providers).post(disabled::sso_providers),
+        )
+}
+
+fn second_factors() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/factors", post(factors::enroll))
+        .route("/factors/{id}", delete(factors::unenroll))
+        .route("/factors/{id}/challenge", post(factors::challenge))
+        .route("/factors/{id}/verify", post(factors::verify))
+        .route("/admin/users/{id}/factors", get(admin_factors::list))
+        .route(
+            "/admin/users/{id}/factors/{factor}",
+            delete(admin_factors::delete).put(admin_factors::update),
+        )
+}
+
+fn passkeys() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/passkeys", get(passkeys::list))
+        .route(
+            "/passkeys/{id}",
+            patch(passkeys::rename).delete(passkeys::delete),
+        )
+        .route(
+            "/passkeys/registration/options",
+            post(passkeys::begin_registration),
+        )
+        .route("/passkeys/registration/verify", post(passkeys::register))
+        .route(
+            "/passkeys/authentication/options",
+            post(passkeys::begin_authentication),
+        )
+        .route(
+            "/passkeys/authentication/verify",
+            post(passkeys::authenticate),
+        )
+        .route("/admin/users/{id}/passkeys", get(passkeys::admin_list))
+        .route(
+            "/admin/users/{id}/passkeys/{passkey}",
+            delete(passkeys::admin_delete),
         )
 }

@@ -2,13 +2,16 @@
 //! as arguments (`Call`, `SignedIn`, `Admin`) and returns a `Result`.
 
 pub(crate) mod admin_audit;
+pub(crate) mod admin_factors;
 pub(crate) mod admin_links;
 pub(crate) mod admin_users;
 pub(crate) mod disabled;
+pub(crate) mod factors;
 pub(crate) mod identities;
 pub(crate) mod logout;
 pub(crate) mod otp;
 pub(crate) mod pages;
+pub(crate) mod passkeys;
 pub(crate) mod signup;
 pub(crate) mod token;
 pub(crate) mod user;

@@ -4,9 +4,12 @@
 //! Reads outside a transaction are methods of [`Store`]; everything that
 //! writes happens in a [`Tx`]: `store.begin()`, any number of its methods,
 //! `commit()`. Dropping it undoes all. What a table needs is in the file of
-//! its name: [`users`], [`sessions`], [`tokens`], [`audit`].
+//! its name: [`users`], [`sessions`], [`tokens`], [`factors`], [`passkeys`],
+//! [`audit`].
 
 mod audit;
+mod factors;
+mod passkeys;
 mod patch;
 mod sessions;
 mod tokens;
@@ -26,6 +29,8 @@ use crate::model::{Session, User};
 use crate::routes::pages::Page;
 
 pub(crate) use audit::Actor;
+pub(crate) use factors::{Challenge, NewFactor};
+pub(crate) use passkeys::{Passkey, PasskeyChallenge};
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;
 pub(crate) use tokens::OneTime;

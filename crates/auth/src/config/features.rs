@@ -20,6 +20,10 @@ use super::sections::{FREQUENCY, otp_length};
 pub struct Factors {
     /// Most factors of one user.
     pub max_enrolled: u64,
+    /// Most of them that are verified.
+    pub max_verified: u64,
+    /// How long a factor may stay unverified that nobody has challenged.
+    pub unverified_lifetime: Duration,
     /// TOTP may be enrolled.
     pub totp_enroll: bool,
     /// TOTP may be verified.
@@ -42,12 +46,21 @@ pub struct Factors {
     pub challenge_lifetime: Duration,
 }
 
+/// GoTrue's default, and its least.
+const UNVERIFIED_LIFETIME: Duration = Duration::from_secs(300);
+
 impl Factors {
     pub(super) fn read(raw: &Raw<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             max_enrolled: raw
                 .number("mfa.max_enrolled_factors", "MFA_MAX_ENROLLED_FACTORS")?
                 .unwrap_or(10),
+            max_verified: raw
+                .number("mfa.max_verified_factors", "MFA_MAX_VERIFIED_FACTORS")?
+                .unwrap_or(10),
+            unverified_lifetime: raw
+                .span("mfa.factor_expiry_duration", "MFA_FACTOR_EXPIRY_DURATION")?
+                .map_or(UNVERIFIED_LIFETIME, |span| span.max(UNVERIFIED_LIFETIME)),
             totp_enroll: raw.flag("mfa.totp.enroll_enabled", "MFA_TOTP_ENROLL_ENABLED", true)?,
             totp_verify: raw.flag("mfa.totp.verify_enabled", "MFA_TOTP_VERIFY_ENABLED", true)?,
             phone_enroll: raw.flag(
@@ -101,6 +114,10 @@ pub struct Passkeys {
     pub rp_id: String,
     /// The pages that may ask for them.
     pub rp_origins: Vec<String>,
+    /// Most passkeys of one user.
+    pub max_per_user: u64,
+    /// How long a question waits for its answer.
+    pub challenge_lifetime: Duration,
 }
 
 impl Passkeys {
@@ -114,6 +131,18 @@ impl Passkeys {
             ),
             rp_id: raw.text_or("webauthn.rp_id", "WEBAUTHN_RP_ID", ""),
             rp_origins: raw.list("webauthn.rp_origins", "WEBAUTHN_RP_ORIGINS"),
+            max_per_user: raw
+                .number(
+                    "passkey.max_passkeys_per_user",
+                    "PASSKEY_MAX_PASSKEYS_PER_USER",
+                )?
+                .unwrap_or(10),
+            challenge_lifetime: raw
+                .span(
+                    "webauthn.challenge_expiry_duration",
+                    "WEBAUTHN_CHALLENGE_EXPIRY_DURATION",
+                )?
+                .unwrap_or(Duration::from_secs(300)),
         })
     }
 }

@@ -55,6 +55,15 @@ impl Method {
             .map_or("", |(_, text)| text)
     }
 
+    /// What showing a factor of a type is called.
+    pub(crate) fn of_factor(factor_type: &str) -> Self {
+        match factor_type {
+            "phone" => Self::MfaPhone,
+            "webauthn" => Self::MfaWebAuthn,
+            _ => Self::Totp,
+        }
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = if text.ends_with("signup") {
             "email/signup"

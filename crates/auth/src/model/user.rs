@@ -134,7 +134,6 @@ pub struct Factor {
     /// `verified` or `unverified`.
     pub status: String,
     #[serde(default, deserialize_with = "nullable")]
-    #[expect(dead_code, reason = "verifying a factor reads it")]
     pub(crate) secret: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) phone: String,
@@ -145,7 +144,6 @@ pub struct Factor {
     #[serde(default, deserialize_with = "moment")]
     pub(crate) last_challenged_at: Option<Timestamp>,
     #[serde(default)]
-    #[expect(dead_code, reason = "verifying a factor reads it")]
     pub(crate) web_authn_credential: Option<Value>,
     #[serde(default)]
     pub(crate) web_authn_aaguid: Option<Uuid>,

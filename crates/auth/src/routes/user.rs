@@ -133,8 +133,7 @@ fn refuse(params: &Params, who: &SignedIn) -> Result<()> {
     let new_email = !params.email.is_empty() && params.email != user.email;
     let new_phone = !params.phone.is_empty() && params.phone != user.phone;
     let new_password = params.new_password().is_some();
-    let level = who.session.as_ref().map_or("aal1", |session| session.aal());
-    if user.has_mfa() && level < "aal2" && (new_email || new_phone || new_password) {
+    if user.has_mfa() && !who.is_aal2() && (new_email || new_phone || new_password) {
         return Err(AuthError::new(
             StatusCode::UNAUTHORIZED,
             code::INSUFFICIENT_AAL,

@@ -25,7 +25,6 @@ pub(crate) struct NewSession {
 }
 
 impl Tx {
-    #[expect(dead_code, reason = "second factors raise a session")]
     pub(crate) async fn session(&self, id: Uuid) -> Result<Option<Session>> {
         self.document(by_id(id)).await
     }
@@ -71,7 +70,7 @@ impl Tx {
     }
 
     /// Twelve characters of base32: 60 bits, GoTrue's form.
-    fn refresh_token(&self) -> String {
+    pub(super) fn refresh_token(&self) -> String {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let random: [u8; 12] = self.rng.bytes();
         random
@@ -81,7 +80,7 @@ impl Tx {
             .collect()
     }
 
-    fn refresh_token_row(
+    pub(super) fn refresh_token_row(
         &self,
         token: &str,
         user: Uuid,
@@ -105,14 +104,12 @@ impl Tx {
     }
 
     /// One more proof was shown in a session.
-    #[expect(dead_code, reason = "second factors are proofs")]
     pub(crate) async fn record_method(&self, session: Uuid, method: Method) -> Result<()> {
         self.run(self.amr_claim(session, method)).await?;
         Ok(())
     }
 
     /// The level of a session and the factor that won it.
-    #[expect(dead_code, reason = "second factors raise a session")]
     pub(crate) async fn set_aal(
         &self,
         session: Uuid,

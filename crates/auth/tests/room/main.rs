@@ -7,7 +7,11 @@
 )]
 
 mod admin;
+mod authenticator;
+mod factor_kinds;
+mod factors;
 mod links;
+mod passkeys;
 mod sessions;
 mod sign_up;
 mod support;
