@@ -5,6 +5,8 @@ pub(crate) mod admin_audit;
 pub(crate) mod admin_links;
 pub(crate) mod admin_users;
 pub(crate) mod disabled;
+pub(crate) mod external;
+pub(crate) mod id_token;
 pub(crate) mod identities;
 pub(crate) mod logout;
 pub(crate) mod otp;

@@ -7,7 +7,10 @@
 )]
 
 mod admin;
+mod id_tokens;
+mod idp;
 mod links;
+mod oauth;
 mod sessions;
 mod sign_up;
 mod support;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use auth::AuthError;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
 use auth::password::{Passwords, PoolConfig as ThreadsConfig};
+use auth::outbound::{Client, Reach};
 use auth::ports;
 use kernel::{Secret, Tasks};
 use pg::Pool;
@@ -90,10 +91,14 @@ pub(crate) fn room(
         sender.start(given.tasks);
     }
     let passwords = Passwords::start(ThreadsConfig::default(), context.rng.clone());
+    // The addresses of providers are the operator's own.
+    let outside = Client::new(Reach::Configured, &[], given.tasks)
+        .map_err(|error| invalid("external", &error))?;
     let parts = auth::Parts {
         signer: Arc::new(Keys(given.signer)),
         outbox: Arc::new(mailer),
         passwords: passwords.map_err(StartError::Threads)?,
+        outside,
         messenger: None,
         humans: None,
     };
