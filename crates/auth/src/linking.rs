@@ -70,18 +70,14 @@ impl Auth {
         let subject = &guest.profile.subject;
         let mut created = false;
         let known = tx.user_by_identity(guest.provider, subject).await?;
-        let mut user = match known {
-            Some(mut user) => {
-                self.renew(tx, &mut user, guest).await?;
-                user
-            }
-            None => match self.related(tx, guest).await? {
-                Some(user) => self.relate(tx, call, user, guest).await?,
-                None => {
-                    created = true;
-                    self.create(tx, call, guest).await?
-                }
-            },
+        let mut user = if let Some(mut user) = known {
+            self.renew(tx, &mut user, guest).await?;
+            user
+        } else if let Some(user) = self.related(tx, guest).await? {
+            self.relate(tx, call, user, guest).await?
+        } else {
+            created = true;
+            self.create(tx, call, guest).await?
         };
         if user.is_banned(tx.now) {
             return Err(AuthError::forbidden(code::USER_BANNED, "User is banned"));

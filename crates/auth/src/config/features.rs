@@ -160,7 +160,7 @@ pub struct Provider {
     pub redirect_uri: Option<String>,
     /// Its address, where it is not the same for everybody.
     pub url: Option<String>,
-    /// Its issuer, for OpenID Connect by discovery.
+    /// Its issuer, for `OpenID` Connect by discovery.
     pub issuer: Option<String>,
     /// What is asked for beside who somebody is.
     pub scopes: Vec<String>,

@@ -72,7 +72,7 @@ pub(crate) struct Provider {
 
 #[derive(Debug)]
 enum Kind {
-    Oidc { issuer: String, remote: Remote },
+    Oidc { issuer: String, remote: Box<Remote> },
     GitHub { site: String, api: String },
 }
 
@@ -125,9 +125,12 @@ pub(crate) struct Tokens {
 /// The token endpoint's answer (RFC 6749, 5.1).
 #[derive(Deserialize)]
 struct Body {
-    access_token: String,
-    refresh_token: Option<String>,
-    id_token: Option<String>,
+    #[serde(rename = "access_token")]
+    access: String,
+    #[serde(rename = "refresh_token")]
+    refresh: Option<String>,
+    #[serde(rename = "id_token")]
+    id: Option<String>,
 }
 
 /// All providers that are enabled, by name.
@@ -232,6 +235,7 @@ impl Kind {
         let issuer = Self::issuer(name, settings)?;
         let source = Source::Discovery(issuer.clone());
         let remote = Remote::new(source, client.clone(), clock.clone());
+        let remote = Box::new(remote);
         Some(Self::Oidc { issuer, remote })
     }
 }
@@ -326,17 +330,15 @@ impl Provider {
         let answer = self.call(request).await?;
         let body: Body = serde_json::from_slice(&answer.body).map_err(|_| Failure::Answer)?;
         let long = |token: &str| token.len() > TOKEN_BYTES_MAX;
-        if body.access_token.is_empty()
-            || long(&body.access_token)
-            || body.refresh_token.as_deref().is_some_and(long)
+        if body.access.is_empty() || long(&body.access) || body.refresh.as_deref().is_some_and(long)
         {
             return Err(Failure::Answer);
         }
-        let refresh = body.refresh_token.filter(|token| !token.is_empty());
+        let refresh = body.refresh.filter(|token| !token.is_empty());
         Ok(Tokens {
-            access: Secret::new(body.access_token),
+            access: Secret::new(body.access),
             refresh: refresh.map(Secret::new),
-            id: body.id_token,
+            id: body.id,
         })
     }
 
@@ -442,14 +444,14 @@ impl Provider {
 }
 
 /// Whether the secret goes into a header; the default when nothing is said
-/// (OpenID Connect Discovery 1.0, 3).
+/// (`OpenID` Connect Discovery 1.0, 3).
 fn prefers_basic(found: &Arc<Found>) -> bool {
     let methods = &found.document.token_endpoint_auth_methods_supported;
     !methods.iter().any(|method| method == "client_secret_post")
 }
 
 /// What the userinfo endpoint adds; it must speak of the same person
-/// (OpenID Connect Core 1.0, 5.3.2).
+/// (`OpenID` Connect Core 1.0, 5.3.2).
 fn add_userinfo(claims: &mut Map<String, Value>, more: &Value) -> Result<(), Failure> {
     let more = more.as_object().ok_or(Failure::Answer)?;
     if id_token::text(more, "sub") != id_token::text(claims, "sub") {

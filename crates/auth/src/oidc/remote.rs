@@ -1,4 +1,4 @@
-//! An issuer and its keys, found by discovery (OpenID Connect Discovery 1.0)
+//! An issuer and its keys, found by discovery (`OpenID` Connect Discovery 1.0)
 //! or at an address, kept in memory.
 //!
 //! Keys are fetched when they are first needed, again when they are old, and
@@ -134,7 +134,7 @@ impl Remote {
             return Ok(found);
         }
         match (self.ask().await, self.known()) {
-            (Ok(()), Some(found)) | (Err(_), Some(found)) => Ok(found),
+            (_, Some(found)) => Ok(found),
             (Err(error), None) => Err(error),
             (Ok(()), None) => Err(unreachable("asked a moment ago")),
         }

@@ -347,8 +347,8 @@ async fn nobody_is_sent_where_the_operator_does_not_allow() {
         ),
     ] {
         let reply = room.get(&format!("/authorize?{query}")).await;
-        assert_eq!(reply.refusal(), (400, "-"));
-        assert_eq!(reply.body["msg"], message);
+        assert_eq!(reply.refusal(), (400, "validation_failed"));
+        assert_eq!(reply.body["message"], message);
     }
     over(room, idp).await;
 }
@@ -361,6 +361,7 @@ async fn an_address_nobody_vouches_for_opens_no_account() {
     settings["email"]["enable_confirmations"] = json!(false);
     let room = Room::with(settings).await;
     room.sign_up("victim@b.co").await.ok();
+    room.wait(1);
     idp.person(json!({"sub": "666", "email": "victim@b.co", "email_verified": false}));
     let at = Trip::begin(&room, "provider=corp")
         .await

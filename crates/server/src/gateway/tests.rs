@@ -91,6 +91,7 @@ fn door(env: &[(&str, &str)]) -> Door {
         rng,
         health: Health::default(),
         metrics: Arc::new(Metrics::new(&["rest", "storage"])),
+        issuers: Issuers::default(),
     };
     Door {
         anon_jwt: expose(&keys.anon_key),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use auth::AuthError;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
-use auth::password::{Passwords, PoolConfig as ThreadsConfig};
 use auth::outbound::{Client, Reach};
+use auth::password::{Passwords, PoolConfig as ThreadsConfig};
 use auth::ports;
 use kernel::{Secret, Tasks};
 use pg::Pool;
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::app::{Context, StartError};
 use crate::config::{Config, ConfigError};
+use crate::gateway::Issuers;
 use crate::keys::Signer;
 
 /// The keys, as the room asks for them.
@@ -104,6 +105,19 @@ pub(crate) fn room(
     };
     let (clock, rng) = (context.clock.clone(), context.rng.clone());
     Ok(auth::Auth::new(settings, given.pool, parts, clock, rng))
+}
+
+/// Whose tokens the gateway believes beside our own.
+pub(crate) fn issuers(
+    config: &Config,
+    context: &Context,
+    tasks: &Tasks,
+) -> Result<Issuers, StartError> {
+    let section = config.auth.source.section.get("third_party");
+    let outside = Client::new(Reach::Configured, &[], tasks)
+        .map_err(|error| invalid("third_party", &error))?;
+    Issuers::read(section, &outside, &context.clock)
+        .map_err(|error| invalid(&format!("third_party.{}", error.name), &error.expected))
 }
 
 fn mailer(
