@@ -10,8 +10,8 @@ use axum::routing::{delete, get, post};
 use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
-    admin_audit, admin_links, admin_users, disabled, external, identities, logout, otp, signup,
-    token, user, verify, well_known,
+    admin_audit, admin_links, admin_users, callback, disabled, external, identities, logout, otp,
+    signup, token, user, verify, well_known,
 };
 
 impl Auth {
@@ -55,7 +55,7 @@ fn public() -> Router<Arc<Auth>> {
         .route("/authorize", get(external::authorize))
         .route(
             "/callback",
-            get(external::callback).post(external::callback),
+            get(callback::callback).post(callback::callback),
         )
         .route("/sso", post(disabled::saml))
         .route("/sso/saml/metadata", get(disabled::saml))

@@ -4,6 +4,7 @@
 pub(crate) mod admin_audit;
 pub(crate) mod admin_links;
 pub(crate) mod admin_users;
+pub(crate) mod callback;
 pub(crate) mod disabled;
 pub(crate) mod external;
 pub(crate) mod id_token;

@@ -13,7 +13,8 @@ async fn grant(room: &Room, body: Value) -> Reply {
 fn hashed(nonce: &str) -> String {
     use sha2::{Digest as _, Sha256};
     let hash = Sha256::digest(nonce);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[tokio::test]

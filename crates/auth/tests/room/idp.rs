@@ -1,4 +1,4 @@
-//! An identity provider of the tests' own, at a real address: OpenID Connect
+//! An identity provider of the tests' own, at a real address: `OpenID` Connect
 //! with discovery, keys, tokens and userinfo, and GitHub's dialect beside it.
 //! It checks what a good one checks, and lies where a test tells it to.
 

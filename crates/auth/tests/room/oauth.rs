@@ -144,7 +144,7 @@ async fn a_flow_with_a_challenge_ends_in_a_code() {
     for provider in ["google", "github"] {
         idp.person(json!({"sub": "7", "id": 7, "login": "ada", "email": "ada@b.co", "email_verified": true}));
         idp.set(|does| {
-            does.emails = json!([{"email": "ada@b.co", "verified": true, "primary": true}])
+            does.emails = json!([{"email": "ada@b.co", "verified": true, "primary": true}]);
         });
         let trip = Trip::pkce(&room, provider).await;
         let at = trip.end(&room, &idp).await;

@@ -30,7 +30,7 @@ pub struct Issuers(Vec<Issuer>);
 #[derive(Debug)]
 pub(crate) struct Issuer {
     name: String,
-    issuer: String,
+    iss: String,
     remote: Remote,
     /// One of these must be among those that a token is for, if there are any.
     audiences: Vec<String>,
@@ -88,7 +88,7 @@ impl Issuers {
         let claimed = claimed_issuer(token)?;
         self.0
             .iter()
-            .find(|issuer| same_issuer(&issuer.issuer, &claimed))
+            .find(|issuer| same_issuer(&issuer.iss, &claimed))
     }
 
     /// Makes sure that the keys for a token are here, if they can be had.
@@ -169,7 +169,7 @@ impl Issuer {
         }
         Ok(Self {
             name: name.to_owned(),
-            issuer,
+            iss: issuer,
             remote: Remote::new(source, client.clone(), clock.clone()),
             audiences,
             role_claim: RolePath::parse(&role_claim).ok_or("a role_claim such as .role")?,

@@ -195,7 +195,7 @@ async fn the_official_names_are_known() {
     });
     let read = |section: &Value| Issuers::read(Some(section), &client, &Clock::system());
     let issuers = read(&section).expect("settings of a test");
-    let mut named: Vec<&str> = issuers.0.iter().map(|one| one.issuer.as_str()).collect();
+    let mut named: Vec<&str> = issuers.0.iter().map(|one| one.iss.as_str()).collect();
     named.sort_unstable();
     assert_eq!(
         named,
