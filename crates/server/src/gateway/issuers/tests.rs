@@ -86,7 +86,10 @@ impl Elsewhere {
         let now = self.clock.now().as_second();
         let mut claims = json!({"iss": self.url, "sub": "x|1", "aud": "app", "exp": now + 60, "role": "authenticated"});
         for (name, value) in change.as_object().into_iter().flatten() {
-            if let Some(claims) = claims.as_object_mut() {
+            let claims = claims.as_object_mut().expect("an object");
+            if value.is_null() {
+                claims.remove(name);
+            } else {
                 claims.insert(name.clone(), value.clone());
             }
         }
@@ -217,4 +220,70 @@ async fn the_official_names_are_known() {
         assert_eq!(read(&bad).err().map(|error| error.expected), Some(expected));
     }
     tasks.stop().await;
+}
+
+/// A gateway in front of two rooms that tell whom they met.
+fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> {
+    use crate::config::{Mode, Sources, load};
+    use crate::gateway::{Access, Dialect, Gateway, Room, World};
+    let config = load(Mode::Dev, &Sources::default()).expect("settings");
+    let folder = tempfile::tempdir().expect("a folder");
+    let rng = kernel::Rng::seeded(1);
+    let keys = crate::keys::resolve(&config.config, folder.path(), &other.clock, &rng);
+    let room = |name, prefix, access| Room {
+        name,
+        prefix,
+        dialect: Dialect::Rest,
+        access,
+        router: Router::new().fallback(|request: http::Request<axum::body::Body>| async move {
+            let (parts, _) = request.into_parts();
+            let bad = parts.extensions.get::<kernel::BadToken>().is_some();
+            let role = Caller::of(&parts).map(|caller| caller.role.to_string());
+            format!("{} {bad}", role.unwrap_or_default())
+        }),
+    };
+    let rooms = vec![
+        room("rest", "/rest/v1", Access::Checked),
+        room("auth", "/auth/v1", Access::Keyed { open: &["/oauth"] }),
+    ];
+    let world = World {
+        clock: other.clock.clone(),
+        rng,
+        health: crate::health::Health::default(),
+        metrics: Arc::new(crate::metrics::Metrics::new(&["rest", "auth"])),
+        issuers,
+    };
+    Gateway::new(&config.config, keys.expect("keys"), rooms, world)
+}
+
+#[tokio::test]
+async fn rooms_meet_its_users_but_the_auth_room_does_not() {
+    use http_body_util::BodyExt as _;
+    let other = Elsewhere::start().await;
+    let gateway = gateway(&other, other.issuers(json!({"audience": "app"})));
+    let good = other.token("k", &json!({}));
+    let foreign = other.token("k", &json!({"aud": "another"}));
+    let admin = other.token("k", &json!({"role": "service_role"}));
+    for (path, token, status, said) in [
+        ("/rest/v1/", &good, 200, "authenticated false"),
+        ("/rest/v1/", &good, 200, "authenticated false"),
+        ("/rest/v1/", &foreign, 401, ""),
+        ("/rest/v1/", &admin, 401, ""),
+        ("/auth/v1/user", &good, 200, "anon true"),
+        ("/auth/v1/oauth/x", &good, 200, "anon true"),
+    ] {
+        let request = http::Request::get(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("apikey", "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH")
+            .body(axum::body::Body::empty())
+            .expect("a request");
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        let response = gateway.handle(request, here).await;
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let body = response.into_body().collect().await.expect("a body");
+        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        assert!(status != 200 || text == said, "{path}: {text}");
+    }
+    assert_eq!(other.asked.load(Ordering::SeqCst), 1);
+    other.tasks.stop().await;
 }
