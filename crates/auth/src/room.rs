@@ -8,6 +8,8 @@ use pg::Pool;
 use crate::config::Config;
 use crate::error::{AuthError, Result, code};
 use crate::limits::Limits;
+use crate::oidc::provider::Providers;
+use crate::outbound::Client;
 use crate::password::Passwords;
 use crate::ports::{Humans, Messenger, Outbox, Signer};
 use crate::request::Call;
@@ -21,6 +23,7 @@ pub struct Auth {
     pub(crate) rng: Rng,
     pub(crate) limits: Limits,
     pub(crate) passwords: Passwords,
+    pub(crate) providers: Providers,
     pub(crate) parts: Parts,
 }
 
@@ -32,6 +35,8 @@ pub struct Parts {
     pub outbox: Arc<dyn Outbox>,
     /// Threads that hash.
     pub passwords: Passwords,
+    /// Speaks to providers, at the addresses that the settings name.
+    pub outside: Client,
     /// Messages to phones; none when nobody sends any.
     pub messenger: Option<Arc<dyn Messenger>>,
     /// Proof of being human; none when it is not asked for.
@@ -47,6 +52,7 @@ impl Auth {
         Arc::new(Self {
             limits: Limits::new(config.limits, clock.clone()),
             passwords: parts.passwords.clone(),
+            providers: Providers::new(&config, &parts.outside, &clock),
             config,
             store,
             clock,

@@ -10,8 +10,8 @@ use axum::routing::{delete, get, patch, post};
 use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
-    admin_audit, admin_factors, admin_links, admin_users, disabled, factors, identities, logout,
-    otp, passkeys, signup, token, user, verify, well_known,
+    admin_audit, admin_factors, admin_links, admin_users, callback, disabled, external, factors,
+    identities, logout, otp, passkeys, signup, token, user, verify, well_known,
 };
 
 impl Auth {
@@ -54,6 +54,11 @@ fn public() -> Router<Arc<Auth>> {
             "/verify",
             get(verify::get).head(verify::look).post(verify::post),
         )
+        .route("/authorize", get(external::authorize))
+        .route(
+            "/callback",
+            get(callback::callback).post(callback::callback),
+        )
         .route("/sso", post(disabled::saml))
         .route("/sso/saml/metadata", get(disabled::saml))
         .route("/sso/saml/acs", post(disabled::saml))
@@ -62,6 +67,7 @@ fn public() -> Router<Arc<Auth>> {
 fn signed_in() -> Router<Arc<Auth>> {
     Router::new()
         .route("/user", get(user::get).put(user::update))
+        .route("/user/identities/authorize", get(external::link))
         .route("/user/identities/{id}", delete(identities::unlink))
         .route("/reauthenticate", get(user::reauthenticate))
         .route("/logout", post(logout::logout))

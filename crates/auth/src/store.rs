@@ -9,6 +9,7 @@
 
 mod audit;
 mod factors;
+mod flows;
 mod passkeys;
 mod patch;
 mod sessions;
@@ -30,6 +31,7 @@ use crate::routes::pages::Page;
 
 pub(crate) use audit::Actor;
 pub(crate) use factors::{Challenge, NewFactor};
+pub(crate) use flows::{NewOAuthFlow, OAuthFlow};
 pub(crate) use passkeys::{Passkey, PasskeyChallenge};
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;

@@ -157,6 +157,7 @@ impl App {
             rng: context.rng.clone(),
             health: wire::health(&data),
             metrics: Arc::clone(&metrics),
+            issuers: wire::auth::issuers(&config, context, &back)?,
         };
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);

@@ -13,6 +13,7 @@
 mod body;
 mod cors;
 mod identity;
+mod issuers;
 mod jwt;
 mod page;
 mod rates;
@@ -37,6 +38,7 @@ use kernel::{Caller, ClientAddress, Clock, Rng};
 use tower::ServiceExt as _;
 
 pub use identity::Access;
+pub use issuers::{IssuerError, Issuers};
 pub(crate) use jwt::check_claims;
 pub use jwt::{JwtError, VerifyKeys};
 pub use reply::Dialect;
@@ -139,6 +141,7 @@ impl Gateway {
                     &config.auth,
                     anon_role,
                     world.clock,
+                    world.issuers,
                 ),
             },
             rooms,
@@ -216,6 +219,7 @@ impl Gateway {
         let Some((place, room)) = self.room(path) else {
             return (Trouble::NoRoute.response(Dialect::Gateway), OWN, None);
         };
+        self.identity.prepare(request.headers()).await;
         let (response, role) = match self.admit(request, room, peer) {
             Ok(admitted) => {
                 let response = self
@@ -290,8 +294,9 @@ impl Gateway {
             let path = request.uri().path().strip_prefix(room.prefix);
             room.access.at(path.unwrap_or_default())
         };
+        let own_users = matches!(room.access, Access::Keyed { .. });
         self.identity
-            .of(request.headers(), request.uri().query(), access)
+            .in_room(request.headers(), request.uri().query(), access, own_users)
             .map_err(|refusal| Box::new(reply::refuse(&refusal)))
     }
 
@@ -362,6 +367,8 @@ pub struct World {
     pub health: Health,
     /// Where to count.
     pub metrics: Arc<Metrics>,
+    /// Whose tokens are believed beside our own.
+    pub issuers: Issuers,
 }
 
 struct Line {

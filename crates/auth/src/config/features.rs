@@ -189,6 +189,10 @@ pub struct Provider {
     pub redirect_uri: Option<String>,
     /// Its address, where it is not the same for everybody.
     pub url: Option<String>,
+    /// Its issuer, for `OpenID` Connect by discovery.
+    pub issuer: Option<String>,
+    /// What is asked for beside who somebody is.
+    pub scopes: Vec<String>,
     /// ID tokens need no nonce.
     pub skip_nonce_check: bool,
     /// An account without an address will do.
@@ -245,6 +249,8 @@ impl Provider {
             secret: raw.text(&path("secret"), &var("SECRET")).map(Secret::new),
             redirect_uri: raw.text(&path("redirect_uri"), &var("REDIRECT_URI")),
             url: raw.text(&path("url"), &var("URL")),
+            issuer: raw.text(&path("issuer"), &var("ISSUER")),
+            scopes: raw.list(&path("scopes"), &var("SCOPES")),
             skip_nonce_check: raw.flag(
                 &path("skip_nonce_check"),
                 &var("SKIP_NONCE_CHECK"),

@@ -34,6 +34,10 @@ pub(crate) async fn token(State(auth): State<Arc<Auth>>, call: Call) -> Result<R
             auth.limit(Kind::SignInSignUps, &call)?;
             pkce(&auth, &call).await
         }
+        "id_token" => {
+            auth.limit(Kind::SignInSignUps, &call)?;
+            super::id_token::grant(&auth, &call).await
+        }
         "web3" => Err(AuthError::unprocessable(
             code::WEB3_PROVIDER_DISABLED,
             "Web3 provider is disabled",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::mail::{Library, Mailer, Sink};
+use auth::outbound::{Client, Reach};
 use auth::password::{Passwords, PoolConfig as Threads};
 use auth::ports::Signer;
 use auth::{Auth, AuthError, Config, Parts};
@@ -118,6 +119,7 @@ impl Room {
             signer: Arc::new(Hs256),
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
+            outside: Client::new(Reach::Configured, &[], &tasks).expect("a client"),
             messenger: None,
             humans: None,
         };

@@ -107,6 +107,30 @@ impl Identity {
         }
     }
 
+    /// Fetches an issuer's keys before they are needed, which may take a while.
+    pub(crate) async fn prepare(&self, headers: &HeaderMap) {
+        if let Some(token) = bearer(headers) {
+            self.verifier.prepare(token).await;
+        }
+    }
+
+    /// The same, for a room that may know only users of ours: somebody else's
+    /// is nobody there, since an id of theirs is no id of ours.
+    pub(crate) fn in_room(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        access: Access,
+        own_users: bool,
+    ) -> Result<Known, Refusal> {
+        let known = self.of(headers, query, access)?;
+        let foreign = || bearer(headers).is_some_and(|token| self.verifier.is_foreign(token));
+        if own_users && foreign() {
+            return self.nobody_with(&JwtError::Key("The token is of another issuer"));
+        }
+        Ok(known)
+    }
+
     fn checked(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Known, Refusal> {
         let key = shown_key(headers, query);
         if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {

@@ -101,6 +101,7 @@ fn door_to(rooms: Vec<Room>, env: &[(&str, &str)]) -> Door {
         metrics: Arc::new(Metrics::new(
             &rooms.iter().map(|room| room.name).collect::<Vec<_>>(),
         )),
+        issuers: Issuers::default(),
     };
     Door {
         anon_jwt: expose(&keys.anon_key),

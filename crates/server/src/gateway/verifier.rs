@@ -13,6 +13,7 @@ use kernel::{Caller, Clock};
 use ring::digest;
 use serde_json::Value;
 
+use super::issuers::Issuers;
 use super::jwt::{self, JwtError, VerifyKeys};
 use super::role_path::RolePath;
 
@@ -41,6 +42,7 @@ pub(crate) struct Verifier {
     role_path: RolePath,
     anon_role: Option<Arc<str>>,
     clock: Clock,
+    issuers: Issuers,
     /// A mutex each, held for a look-up only and never across an await.
     shards: Vec<Mutex<Shard>>,
 }
@@ -59,6 +61,7 @@ impl Verifier {
         auth: &crate::config::AuthConfig,
         anon_role: Option<Arc<str>>,
         clock: Clock,
+        issuers: Issuers,
     ) -> Self {
         let per_shard = auth.jwt_cache_entries.div_ceil(SHARDS);
         Self {
@@ -67,6 +70,7 @@ impl Verifier {
             role_path: auth.role_claim_key.clone(),
             anon_role,
             clock,
+            issuers,
             shards: (0..SHARDS)
                 .map(|_| Mutex::new(Shard::new(per_shard)))
                 .collect(),
@@ -97,6 +101,24 @@ impl Verifier {
         Ok((known.caller, known.print))
     }
 
+    /// Waits for the keys of the issuer that a token names, if it is one of
+    /// those that are believed and the token is not known yet.
+    pub(crate) async fn prepare(&self, token: &str) {
+        if self.issuers.is_empty() {
+            return;
+        }
+        let shard = self.shard(token);
+        if shard.is_some_and(|shard| lock(shard).get(token).is_some()) {
+            return;
+        }
+        self.issuers.prepare(token).await;
+    }
+
+    /// Whether a token says that somebody else made it.
+    pub(crate) fn is_foreign(&self, token: &str) -> bool {
+        self.issuers.of(token).is_some()
+    }
+
     fn shard(&self, token: &str) -> Option<&Mutex<Shard>> {
         // A token ends in its signature, whose characters are spread evenly.
         let last = token.bytes().next_back().unwrap_or(0);
@@ -104,6 +126,9 @@ impl Verifier {
     }
 
     fn verify(&self, token: &str, now: i64) -> Result<(Caller, i64), TokenError> {
+        if let Some(issuer) = self.issuers.of(token) {
+            return issuer.caller(token, now, self.anon_role.as_ref());
+        }
         let mut claims = self.keys.open(token).map_err(TokenError::Jwt)?;
         let until =
             jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;

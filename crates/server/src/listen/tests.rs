@@ -62,6 +62,7 @@ async fn serve(env: &[(&str, &str)]) -> Server {
         rng: Rng::system(),
         health: Health::default(),
         metrics: Arc::clone(&metrics),
+        issuers: crate::gateway::Issuers::default(),
     };
     let gateway = Gateway::new(&config, keys, vec![room], world);
     let tasks = Tasks::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use auth::AuthError;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
+use auth::outbound::{Client, Reach};
 use auth::password::{Passwords, PoolConfig as ThreadsConfig};
 use auth::ports;
 use kernel::{Secret, Tasks};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::app::{Context, StartError};
 use crate::config::{Config, ConfigError};
+use crate::gateway::Issuers;
 use crate::keys::Signer;
 
 /// The keys, as the room asks for them.
@@ -90,15 +92,32 @@ pub(crate) fn room(
         sender.start(given.tasks);
     }
     let passwords = Passwords::start(ThreadsConfig::default(), context.rng.clone());
+    // The addresses of providers are the operator's own.
+    let outside = Client::new(Reach::Configured, &[], given.tasks)
+        .map_err(|error| invalid("external", &error))?;
     let parts = auth::Parts {
         signer: Arc::new(Keys(given.signer)),
         outbox: Arc::new(mailer),
         passwords: passwords.map_err(StartError::Threads)?,
+        outside,
         messenger: None,
         humans: None,
     };
     let (clock, rng) = (context.clock.clone(), context.rng.clone());
     Ok(auth::Auth::new(settings, given.pool, parts, clock, rng))
+}
+
+/// Whose tokens the gateway believes beside our own.
+pub(crate) fn issuers(
+    config: &Config,
+    context: &Context,
+    tasks: &Tasks,
+) -> Result<Issuers, StartError> {
+    let section = config.auth.source.section.get("third_party");
+    let outside = Client::new(Reach::Configured, &[], tasks)
+        .map_err(|error| invalid("third_party", &error))?;
+    Issuers::read(section, &outside, &context.clock)
+        .map_err(|error| invalid(&format!("third_party.{}", error.name), &error.expected))
 }
 
 fn mailer(
