@@ -27,6 +27,7 @@ pub mod limits;
 pub mod mail;
 mod mails;
 mod model;
+mod oauth_server;
 pub mod outbound;
 pub mod password;
 pub mod ports;

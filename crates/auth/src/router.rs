@@ -10,8 +10,8 @@ use axum::routing::{delete, get, post};
 use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
-    admin_audit, admin_links, admin_users, disabled, identities, logout, otp, signup, token, user,
-    verify, well_known,
+    admin_audit, admin_links, admin_users, disabled, identities, logout, oauth_clients,
+    oauth_consent, oauth_page, oauth_token, otp, signup, token, user, verify, well_known,
 };
 
 impl Auth {
@@ -21,6 +21,7 @@ impl Auth {
             .merge(public())
             .merge(signed_in())
             .merge(admin())
+            .merge(oauth_server())
             .fallback(well_known::nothing)
             .method_not_allowed_fallback(well_known::no_such_method)
             .layer(from_fn(finish))
@@ -40,6 +41,12 @@ fn public() -> Router<Arc<Auth>> {
         .route(
             "/.well-known/oauth-authorization-server",
             get(well_known::server_metadata),
+        )
+        // RFC 8414, 3.1: the issuer's path comes behind, at the root. The
+        // gateway mounts the room there, too.
+        .route(
+            "/.well-known/oauth-authorization-server/{*issuer}",
+            get(well_known::server_metadata_at),
         )
         .route("/signup", post(signup::signup))
         .route("/token", post(token::token))
@@ -84,5 +91,40 @@ fn admin() -> Router<Arc<Auth>> {
         .route(
             "/admin/sso/providers",
             get(disabled::sso_providers).post(disabled::sso_providers),
+        )
+}
+
+fn oauth_server() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/oauth/clients/register", post(oauth_clients::register))
+        .route("/oauth/authorize", get(oauth_consent::authorize))
+        .route("/oauth/authorizations/{id}", get(oauth_consent::details))
+        .route(
+            "/oauth/authorizations/{id}/consent",
+            post(oauth_consent::consent),
+        )
+        .route(
+            "/oauth/consent",
+            get(oauth_page::show).post(oauth_page::answer),
+        )
+        .route("/oauth/token", post(oauth_token::token))
+        .route("/oauth/userinfo", get(oauth_token::userinfo))
+        .route(
+            "/user/oauth/grants",
+            get(oauth_consent::grants).delete(oauth_consent::revoke),
+        )
+        .route(
+            "/admin/oauth/clients",
+            get(oauth_clients::list).post(oauth_clients::create),
+        )
+        .route(
+            "/admin/oauth/clients/{id}",
+            get(oauth_clients::get)
+                .put(oauth_clients::update)
+                .delete(oauth_clients::delete),
+        )
+        .route(
+            "/admin/oauth/clients/{id}/regenerate_secret",
+            post(oauth_clients::regenerate_secret),
         )
 }

@@ -7,6 +7,7 @@
 //! its name: [`users`], [`sessions`], [`tokens`], [`audit`].
 
 mod audit;
+mod oauth;
 mod patch;
 mod sessions;
 mod tokens;
@@ -26,6 +27,7 @@ use crate::model::{Session, User};
 use crate::routes::pages::Page;
 
 pub(crate) use audit::Actor;
+pub(crate) use oauth::{ClientChange, NewAuthorization, NewClient};
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;
 pub(crate) use tokens::OneTime;
