@@ -29,6 +29,18 @@ impl Auth {
     }
 }
 
+impl Auth {
+    /// What is below `/.well-known/oauth-authorization-server` at the root of
+    /// the host, where clients look that know the issuer alone (RFC 8414, 3.1).
+    pub fn metadata_router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/{*issuer}", get(well_known::server_metadata_at))
+            .fallback(well_known::nothing)
+            .layer(from_fn(finish))
+            .with_state(self)
+    }
+}
+
 fn public() -> Router<Arc<Auth>> {
     Router::new()
         .route("/health", get(well_known::health))
@@ -41,12 +53,6 @@ fn public() -> Router<Arc<Auth>> {
         .route(
             "/.well-known/oauth-authorization-server",
             get(well_known::server_metadata),
-        )
-        // RFC 8414, 3.1: the issuer's path comes behind, at the root. The
-        // gateway mounts the room there, too.
-        .route(
-            "/.well-known/oauth-authorization-server/{*issuer}",
-            get(well_known::server_metadata_at),
         )
         .route("/signup", post(signup::signup))
         .route("/token", post(token::token))

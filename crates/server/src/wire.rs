@@ -102,6 +102,13 @@ impl Rooms {
                 },
                 router: Arc::clone(&self.auth).router(),
             },
+            Room {
+                name: "oauth metadata",
+                prefix: "/.well-known/oauth-authorization-server",
+                dialect: Dialect::Gateway,
+                access: Access::Open,
+                router: Arc::clone(&self.auth).metadata_router(),
+            },
         ]
     }
 }

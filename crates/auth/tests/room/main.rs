@@ -8,6 +8,9 @@
 
 mod admin;
 mod links;
+mod oauth_attacks;
+mod oauth_page;
+mod oauth_server;
 mod sessions;
 mod sign_up;
 mod support;
