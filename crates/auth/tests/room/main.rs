@@ -9,6 +9,7 @@
 mod admin;
 mod links;
 mod oauth_attacks;
+mod oauth_flow;
 mod oauth_page;
 mod oauth_server;
 mod sessions;

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::oauth_server::{CALLBACK, CHALLENGE, VERIFIER, room, said, target};
+use crate::oauth_flow::{CALLBACK, CHALLENGE, VERIFIER, room, said, target};
 use crate::support::{Reply, Room, text};
 
 fn error(reply: &Reply) -> &str {

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::oauth_server::{CALLBACK, said, settings, target};
+use crate::oauth_flow::{CALLBACK, said, settings, target};
 use crate::support::{PASSWORD, Reply, Room, text};
 
 const HOME: &str = "http://127.0.0.1:54321";
