@@ -55,6 +55,10 @@ impl ClientAuth {
 }
 
 /// A registered client.
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are called as columns are"
+)]
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Client {
     pub(crate) id: Uuid,
@@ -144,6 +148,10 @@ fn fill(body: &mut Value, named: [(&str, &String); 3]) {
 }
 
 /// What a client asked for, until its code has been exchanged.
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are called as columns are"
+)]
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Authorization {
     /// Also the id of the session that its code wins, so that a code that

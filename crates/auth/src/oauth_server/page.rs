@@ -58,9 +58,8 @@ impl Auth {
         let wrong = words.wrong.map_or_else(String::new, |text| {
             format!("<p class=\"wrong\" role=\"alert\">{}</p>", escaped(text))
         });
-        let scopes: String = scope_list(&asked.scope)
-            .map(|scope| format!("<li>{}</li>", meaning(scope)))
-            .collect();
+        let scopes: Vec<_> = scope_list(&asked.scope).map(meaning).collect();
+        let scopes = scopes.join("</li><li>");
         let host = Url::parse(&asked.redirect_uri).ok();
         let host = host.map_or_else(String::new, |url| match url.host_str() {
             Some(host) if matches!(url.scheme(), "http" | "https") => host.to_owned(),
@@ -69,7 +68,7 @@ impl Auth {
         let body = format!(
             "<h1>{name} wants to use your account</h1>\
              <p>Afterwards you go on to <span class=\"host\">{host}</span>. It will be able to act as you here, and to:</p>\
-             <ul>{scopes}</ul>{wrong}\
+             <ul><li>{scopes}</li></ul>{wrong}\
              <form method=\"post\" action=\"{action}\">\
              <input type=\"hidden\" name=\"authorization_id\" value=\"{id}\">\
              <input type=\"hidden\" name=\"mark\" value=\"{mark}\">\

@@ -456,7 +456,7 @@ impl Room {
         token: &str,
         body: Value,
     ) -> Reply {
-        let mut request = self.request(method, path, Some(token), body);
+        let mut request = self.request(method, path, Some(token), &body);
         request
             .headers_mut()
             .insert("origin", origin.parse().unwrap());
@@ -464,7 +464,7 @@ impl Room {
     }
 
     async fn call_as(&self, role: &str, method: &str, path: &str, token: &str) -> Reply {
-        let mut request = self.request(method, path, None, Value::Null);
+        let mut request = self.request(method, path, None, &Value::Null);
         let bearer = format!("Bearer {token}");
         request
             .headers_mut()

@@ -177,7 +177,7 @@ impl Room {
         method: &str,
         path: &str,
         token: Option<&str>,
-        body: Value,
+        body: &Value,
     ) -> Request<Body> {
         let mut request = Request::builder()
             .method(method)
@@ -216,7 +216,7 @@ impl Room {
         token: Option<&str>,
         body: Value,
     ) -> Reply {
-        self.send(self.request(method, path, token, body)).await
+        self.send(self.request(method, path, token, &body)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
