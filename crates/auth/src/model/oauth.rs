@@ -170,8 +170,6 @@ pub(crate) struct Authorization {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) code_challenge: String,
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) code_challenge_method: String,
-    #[serde(default, deserialize_with = "nullable")]
     pub(crate) nonce: String,
     pub(crate) status: String,
     #[serde(default, deserialize_with = "moment")]

@@ -43,11 +43,18 @@ async fn two_exchanges_at_once_win_one_session_at_most() {
         room.exchange(&client, &code, &[]),
         room.exchange(&client, &code, &[])
     );
-    let won = [&a, &b]
-        .into_iter()
-        .filter(|reply| reply.status == StatusCode::OK)
-        .count();
-    assert_eq!(won, 1, "{} {}", a.body, b.body);
+    let (won, lost) = if a.status == StatusCode::OK {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    won.ok();
+    assert_eq!(error(&lost), "invalid_grant");
+    assert_eq!(
+        room.ask("SELECT count(*) FROM auth.sessions WHERE oauth_client_id IS NOT NULL")
+            .await,
+        "0"
+    );
     room.end().await;
 }
 
@@ -220,6 +227,24 @@ async fn what_registers_itself_cannot_bring_a_dangerous_address() {
         room.ask("SELECT count(*) FROM auth.oauth_clients").await,
         "0"
     );
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_client_registers_only_so_often() {
+    let room = room().await;
+    let mut last = StatusCode::OK;
+    for _ in 0..50 {
+        let body = json!({"redirect_uris": [CALLBACK]});
+        let mut request = room.request("POST", "/oauth/clients/register", None, &body);
+        let far = kernel::ClientAddress([203, 0, 113, 7].into());
+        request.extensions_mut().insert(far);
+        last = room.send(request).await.status;
+        if last == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     room.end().await;
 }
 
