@@ -29,6 +29,7 @@ mod linking;
 pub mod mail;
 mod mails;
 mod model;
+mod oauth_server;
 pub mod oidc;
 pub mod outbound;
 pub mod password;

@@ -2,9 +2,11 @@
 //! [`Session`], and how each looks in an answer. Rows come as JSON documents
 //! (`sql/user.sql`, `sql/session.sql`), so that a column is named once.
 
+mod oauth;
 mod session;
 mod user;
 
+pub(crate) use oauth::{Authorization, Client, ClientAuth, Grant, SCOPES, has_scope, scope_list};
 pub(crate) use session::{Method, RefreshToken, Session, Validity};
 pub(crate) use user::own_identity_data;
 pub use user::{Factor, Identity, User};

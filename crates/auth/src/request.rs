@@ -141,6 +141,9 @@ pub(crate) struct Claims {
     pub(crate) aal: String,
     #[serde(deserialize_with = "nullable")]
     pub(crate) is_anonymous: bool,
+    /// The OAuth client that the token was made for.
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) client_id: String,
     aud: Value,
 }
 
@@ -205,7 +208,8 @@ fn required_claims(parts: &Parts) -> Result<Claims> {
         .ok_or_else(|| AuthError::forbidden(code::BAD_JWT, "invalid token: missing claims"))
 }
 
-/// A user with a token that counts, and the session behind it.
+/// A user with a token that counts, and the session behind it. An OAuth
+/// client's token is none: what a client may ask takes an [`AnySession`].
 pub(crate) struct SignedIn {
     pub(crate) user: User,
     /// None for a token that names none, such as one made by hand.
@@ -267,7 +271,10 @@ async fn load(auth: &Auth, claims: &Claims) -> Result<(User, Option<Session>)> {
     Ok((user, session))
 }
 
-impl FromRequestParts<Arc<Auth>> for SignedIn {
+/// The same, also when it is an OAuth client that acts for the user.
+pub(crate) struct AnySession(pub(crate) SignedIn);
+
+impl FromRequestParts<Arc<Auth>> for AnySession {
     type Rejection = AuthError;
 
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self> {
@@ -276,11 +283,37 @@ impl FromRequestParts<Arc<Auth>> for SignedIn {
         if user.is_banned(auth.clock.now()) {
             return Err(AuthError::forbidden(code::USER_BANNED, "User is banned"));
         }
-        Ok(Self {
+        // An ID token says to a client who the user is. It opens nothing.
+        if session.is_none() && !claims.client_id.is_empty() {
+            return Err(AuthError::forbidden(
+                code::BAD_JWT,
+                "invalid token: this is no access token",
+            ));
+        }
+        Ok(Self(SignedIn {
             user,
             session,
             claims,
-        })
+        }))
+    }
+}
+
+impl FromRequestParts<Arc<Auth>> for SignedIn {
+    type Rejection = AuthError;
+
+    async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self> {
+        let AnySession(who) = AnySession::from_request_parts(parts, auth).await?;
+        let client = who
+            .session
+            .as_ref()
+            .and_then(|session| session.oauth_client_id);
+        if client.is_some() {
+            return Err(AuthError::forbidden(
+                code::NO_AUTHORIZATION,
+                "OAuth clients are not allowed to perform these actions",
+            ));
+        }
+        Ok(who)
     }
 }
 

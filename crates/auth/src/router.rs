@@ -11,7 +11,8 @@ use crate::request::finish;
 use crate::room::Auth;
 use crate::routes::{
     admin_audit, admin_factors, admin_links, admin_users, callback, disabled, external, factors,
-    identities, logout, otp, passkeys, signup, token, user, verify, well_known,
+    identities, logout, oauth_clients, oauth_consent, oauth_page, oauth_token, otp, passkeys,
+    signup, token, user, verify, well_known,
 };
 
 impl Auth {
@@ -23,8 +24,21 @@ impl Auth {
             .merge(admin())
             .merge(second_factors())
             .merge(passkeys())
+            .merge(oauth_server())
             .fallback(well_known::nothing)
             .method_not_allowed_fallback(well_known::no_such_method)
+            .layer(from_fn(finish))
+            .with_state(self)
+    }
+}
+
+impl Auth {
+    /// What is below `/.well-known/oauth-authorization-server` at the root of
+    /// the host, where clients look that know the issuer alone (RFC 8414, 3.1).
+    pub fn metadata_router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/{*issuer}", get(well_known::server_metadata_at))
+            .fallback(well_known::nothing)
             .layer(from_fn(finish))
             .with_state(self)
     }
@@ -132,5 +146,40 @@ fn passkeys() -> Router<Arc<Auth>> {
         .route(
             "/admin/users/{id}/passkeys/{passkey}",
             delete(passkeys::admin_delete),
+        )
+}
+
+fn oauth_server() -> Router<Arc<Auth>> {
+    Router::new()
+        .route("/oauth/clients/register", post(oauth_clients::register))
+        .route("/oauth/authorize", get(oauth_consent::authorize))
+        .route("/oauth/authorizations/{id}", get(oauth_consent::details))
+        .route(
+            "/oauth/authorizations/{id}/consent",
+            post(oauth_consent::consent),
+        )
+        .route(
+            "/oauth/consent",
+            get(oauth_page::show).post(oauth_page::answer),
+        )
+        .route("/oauth/token", post(oauth_token::token))
+        .route("/oauth/userinfo", get(oauth_token::userinfo))
+        .route(
+            "/user/oauth/grants",
+            get(oauth_consent::grants).delete(oauth_consent::revoke),
+        )
+        .route(
+            "/admin/oauth/clients",
+            get(oauth_clients::list).post(oauth_clients::create),
+        )
+        .route(
+            "/admin/oauth/clients/{id}",
+            get(oauth_clients::get)
+                .put(oauth_clients::update)
+                .delete(oauth_clients::delete),
+        )
+        .route(
+            "/admin/oauth/clients/{id}/regenerate_secret",
+            post(oauth_clients::regenerate_secret),
         )
 }

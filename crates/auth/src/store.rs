@@ -10,6 +10,7 @@
 mod audit;
 mod factors;
 mod flows;
+mod oauth;
 mod passkeys;
 mod patch;
 mod sessions;
@@ -32,6 +33,7 @@ use crate::routes::pages::Page;
 pub(crate) use audit::Actor;
 pub(crate) use factors::{Challenge, NewFactor};
 pub(crate) use flows::{NewOAuthFlow, OAuthFlow};
+pub(crate) use oauth::{ClientChange, NewAuthorization, NewClient};
 pub(crate) use passkeys::{Passkey, PasskeyChallenge};
 pub(crate) use patch::UserPatch;
 pub(crate) use sessions::NewSession;

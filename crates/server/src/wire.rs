@@ -112,7 +112,14 @@ impl Rooms {
             },
             service: routed(Arc::clone(&self.auth).router()),
         };
-        let mut rooms = vec![rest("rest", "/rest/v1"), auth];
+        let metadata = Room {
+            name: "oauth_metadata",
+            prefix: "/.well-known/oauth-authorization-server",
+            dialect: Dialect::Gateway,
+            access: Access::Open,
+            service: routed(Arc::clone(&self.auth).metadata_router()),
+        };
+        let mut rooms = vec![rest("rest", "/rest/v1"), auth, metadata];
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));

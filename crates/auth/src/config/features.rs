@@ -154,8 +154,9 @@ pub struct OAuthServer {
     pub enabled: bool,
     /// Clients may register themselves.
     pub dynamic_registration: bool,
-    /// The application's page where users consent, below the site's address.
-    pub authorization_path: String,
+    /// The application's page where users consent, below the site's address;
+    /// none for the small one that is built in.
+    pub authorization_path: Option<String>,
 }
 
 impl OAuthServer {
@@ -167,10 +168,9 @@ impl OAuthServer {
                 "OAUTH_SERVER_ALLOW_DYNAMIC_REGISTRATION",
                 false,
             )?,
-            authorization_path: raw.text_or(
+            authorization_path: raw.text(
                 "oauth_server.authorization_url_path",
                 "OAUTH_SERVER_AUTHORIZATION_PATH",
-                "/oauth/consent",
             ),
         })
     }

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 
 use crate::error::{AuthError, Result};
-use crate::request::{Call, SignedIn};
+use crate::request::{AnySession, Call};
 use crate::room::Auth;
 use crate::store::Actor;
 
 pub(crate) async fn logout(
     State(auth): State<Arc<Auth>>,
-    who: SignedIn,
+    AnySession(who): AnySession,
     call: Call,
 ) -> Result<Response> {
     let scope = call.asked("scope").unwrap_or_default();
@@ -23,6 +23,10 @@ pub(crate) async fn logout(
     tx.audit(&Actor::user(&who.user), "logout", None, "")
         .await?;
     match (scope.as_str(), &who.session) {
+        // An OAuth client ends what it was given, not what is the user's.
+        (_, Some(session)) if session.oauth_client_id.is_some() => {
+            tx.end_session(session.id).await?;
+        }
         ("local", Some(session)) => tx.end_session(session.id).await?,
         ("others", Some(session)) => tx.end_other_sessions(who.user.id, session.id).await?,
         ("" | "global" | "local" | "others", _) => tx.end_sessions(who.user.id).await?,

@@ -130,7 +130,7 @@ async fn password(auth: &Auth, call: &Call) -> Result<Response> {
 
 /// The user whose password this is, and a better hash if there is to be one.
 /// Everything else is the same refusal after the same time.
-async fn prove(
+pub(crate) async fn prove(
     auth: &Auth,
     call: &Call,
     user: Option<User>,

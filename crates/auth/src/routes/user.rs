@@ -15,7 +15,7 @@ use crate::codes::{check_challenge, is_valid, token_hash};
 use crate::error::{AuthError, Result, code, json_response};
 use crate::mails::{CodeMail, Flow};
 use crate::model::{Session, User};
-use crate::request::{Call, Data, SignedIn, nullable};
+use crate::request::{AnySession, Call, Data, SignedIn, nullable};
 use crate::room::Auth;
 use crate::routes::signup::channel;
 use crate::store::{Actor, OneTime, Tx, UserPatch};
@@ -29,7 +29,7 @@ const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) async fn get(
     State(auth): State<Arc<Auth>>,
-    who: SignedIn,
+    AnySession(who): AnySession,
     call: Call,
 ) -> Result<Response> {
     if who.claims.audience() != Some(call.audience(&auth).as_str()) {

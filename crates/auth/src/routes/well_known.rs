@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -94,7 +94,7 @@ pub(crate) async fn discovery(State(auth): State<Arc<Auth>>) -> Response {
         "token_endpoint": format!("{base}/oauth/token"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "userinfo_endpoint": format!("{base}/oauth/userinfo"),
-        "scopes_supported": ["openid", "profile", "email", "phone"],
+        "scopes_supported": crate::model::SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -105,7 +105,8 @@ pub(crate) async fn discovery(State(auth): State<Arc<Auth>>) -> Response {
             "sub", "aud", "iss", "exp", "iat", "auth_time", "nonce", "email", "email_verified",
             "phone_number", "phone_number_verified", "name", "picture", "preferred_username", "updated_at",
         ],
-        "code_challenge_methods_supported": ["S256", "plain"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
     });
     let server = &config.oauth_server;
     if let (true, Some(body)) = (
@@ -126,6 +127,20 @@ pub(crate) async fn server_metadata(State(auth): State<Arc<Auth>>) -> Result<Res
         ));
     }
     Ok(discovery(State(auth)).await)
+}
+
+/// The same where RFC 8414 wants it: at the root, with the issuer's path
+/// behind. Another path is another issuer's.
+pub(crate) async fn server_metadata_at(
+    State(auth): State<Arc<Auth>>,
+    Path(path): Path<String>,
+) -> Result<Response> {
+    let issuer = url::Url::parse(&auth.config.issuer).ok();
+    let wanted = issuer.as_ref().map_or("", url::Url::path).trim_matches('/');
+    if path.trim_matches('/') == wanted {
+        return server_metadata(State(auth)).await;
+    }
+    Ok(nothing().await)
 }
 
 /// What is asked for does not exist.

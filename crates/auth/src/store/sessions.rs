@@ -15,6 +15,8 @@ pub(super) fn by_id(id: Uuid) -> SqlBuf {
 /// What is known of a session when it begins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewSession {
+    /// Its id, where something else is known by it already.
+    pub(crate) id: Option<Uuid>,
     pub(crate) user_agent: Option<String>,
     pub(crate) ip: Option<String>,
     pub(crate) factor_id: Option<Uuid>,
@@ -37,7 +39,7 @@ impl Tx {
         method: Method,
         new: &NewSession,
     ) -> Result<(Session, String)> {
-        let (id, now) = (self.uuid(), self.now.to_string());
+        let (id, now) = (new.id.unwrap_or_else(|| self.uuid()), self.now.to_string());
         let token = self.refresh_token();
         let session = SqlBuf::fixed(include_str!("../../sql/insert_session.sql"))
             .bind(id.to_string())

@@ -24,8 +24,11 @@ use tower::ServiceExt as _;
 const SECRET: &[u8] = b"a secret of the tests, long enough for anybody";
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Signs as a project with a shared secret does.
-struct Hs256;
+/// Signs as a project with a shared secret does. May say that it has a key
+/// pair: what it signs is read without being verified.
+struct Hs256 {
+    asymmetric: bool,
+}
 
 impl Signer for Hs256 {
     fn sign(&self, claims: &Value) -> Result<Secret, AuthError> {
@@ -42,7 +45,7 @@ impl Signer for Hs256 {
     }
 
     fn is_asymmetric(&self) -> bool {
-        false
+        self.asymmetric
     }
 
     fn jwks(&self) -> String {
@@ -61,6 +64,7 @@ pub(crate) fn claims(token: &str) -> Value {
 pub(crate) struct Room {
     pub(crate) db: TestDb,
     pub(crate) clock: Clock,
+    pub(crate) metadata: axum::Router,
     router: axum::Router,
     tasks: Tasks,
 }
@@ -99,6 +103,11 @@ pub(crate) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
 impl Room {
     /// A room with these settings in `[auth]`.
     pub(crate) async fn with(section: Value) -> Self {
+        Self::with_signer(section, false).await
+    }
+
+    /// The same, with a key pair or without.
+    pub(crate) async fn with_signer(section: Value, asymmetric: bool) -> Self {
         let db = TestDb::new().await;
         let (tasks, rng) = (Tasks::new(), Rng::system());
         let clock = Clock::manual(Clock::system().now());
@@ -116,7 +125,7 @@ impl Room {
         // The least cost: these tests are not about it.
         let passwords = Passwords::with_cost(Threads::default(), rng.clone(), 4);
         let parts = Parts {
-            signer: Arc::new(Hs256),
+            signer: Arc::new(Hs256 { asymmetric }),
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
             outside: Client::new(Reach::Configured, &[], &tasks).expect("a client"),
@@ -129,6 +138,7 @@ impl Room {
         Self {
             db,
             clock,
+            metadata: Arc::clone(&room).metadata_router(),
             router: room.router(),
             tasks,
         }
@@ -163,13 +173,14 @@ impl Room {
     }
 
     /// A request with a token, as the gateway passes it on.
-    pub(crate) async fn call(
+    #[expect(clippy::unused_self, reason = "it reads as the others do")]
+    pub(crate) fn request(
         &self,
         method: &str,
         path: &str,
         token: Option<&str>,
-        body: Value,
-    ) -> Reply {
+        body: &Value,
+    ) -> Request<Body> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -197,7 +208,17 @@ impl Room {
             None => Caller::anonymous("anon"),
         };
         request.extensions_mut().insert(caller);
-        self.send(request).await
+        request
+    }
+
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Value,
+    ) -> Reply {
+        self.send(self.request(method, path, token, &body)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
@@ -228,7 +249,8 @@ impl Room {
     }
 
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Value) -> Reply {
-        let token = Hs256
+        let signer = Hs256 { asymmetric: false };
+        let token = signer
             .sign(&json!({"role": "service_role"}))
             .expect("a token");
         self.call(method, path, Some(token.expose()), body).await
