@@ -1,5 +1,6 @@
 //! One file for each verb; [`run`] chooses.
 
+mod api_keys;
 mod completions;
 mod config;
 mod db;
@@ -86,7 +87,10 @@ pub(crate) async fn run(
             } => Box::pin(migration::up(&scene, include_all, &database)).await,
             MigrationVerb::List { database } => Box::pin(migration::list(&scene, &database)).await,
         },
-        Verb::Keys { serve } => keys::run(&scene, mode(serve)),
+        Verb::Keys { serve, verb: None } => keys::run(&scene, mode(serve)),
+        Verb::Keys {
+            verb: Some(verb), ..
+        } => Box::pin(api_keys::run(&scene, verb)).await,
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kernel::{Clock, Rng, Tasks};
 use pg::{Pool, PoolConfig, Session, Target, catalog};
 
+use crate::api_keys::{self, ApiKeys, Follower};
 use crate::config::{Config, ConfigError, Loaded, Sources, load};
 use crate::gateway::{Gateway, World};
 use crate::keys::{KeyError, Keys, PrintedKeys};
@@ -135,6 +136,10 @@ impl App {
             url: &url(&addresses, &config),
             tasks: &back,
         };
+        let api_keys = ApiKeys::new(context.clock.clone());
+        let listens = config.db.channel.is_some();
+        let follower = Follower::new(Arc::clone(&api_keys), auth_database, listens);
+        api_keys::start(follower, &back).await;
         let auth = wire::auth::room(&config, given, context)?;
         let rooms = Rooms::new(&config, &data, auth);
         let mounted = rooms.mounted();
@@ -146,6 +151,7 @@ impl App {
             rng: context.rng.clone(),
             health: wire::health(&data),
             metrics: Arc::clone(&metrics),
+            api_keys,
         };
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);

@@ -4,6 +4,7 @@
 //! [`Database::open`] takes the database of `db.url`, else that of a running
 //! instance, else starts the managed cluster for as long as it is needed.
 
+mod api_keys;
 mod examine;
 
 use std::io;
@@ -20,6 +21,7 @@ use crate::dev::{DevError, Targets, connect, platform, stop_cluster, targets};
 use crate::project::migrations::{self, Listed, UpReport};
 use crate::project::{Applied, Exposed, Project, recreate_database, unprotected_tables};
 
+pub use api_keys::{ApiKeyError, NewKey};
 pub use examine::Examined;
 pub use pg::cluster::{
     ClusterError, Found, Search, can_install, find, install_hint, read_instance,

@@ -27,4 +27,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(9, "auth_room", "0009_auth_room.sql"),
     migration!(10, "auth_room_rest", "0010_auth_room_rest.sql"),
     migration!(12, "mail", "0012_mail.sql"),
+    migration!(13, "api_keys", "0013_api_keys.sql"),
 ];

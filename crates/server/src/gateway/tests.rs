@@ -87,6 +87,7 @@ fn door(env: &[(&str, &str)]) -> Door {
     let user =
         json!({"sub": "u1", "role": "authenticated", "exp": 1_760_003_600, "aud": "authenticated"});
     let world = World {
+        api_keys: ApiKeys::new(clock.clone()),
         clock,
         rng,
         health: Health::default(),

@@ -126,6 +126,7 @@ impl Verifier {
                 role,
                 claims,
                 authenticated,
+                read_only: false,
             },
             until,
         ))
