@@ -87,7 +87,9 @@ impl From<ApiKeyError> for Failure {
                 "FB4008",
                 "`ferrobase keys create --help` says what a key may be.",
             ),
-            ApiKeyError::Unknown(_) => said("FB4009", "`ferrobase keys list` shows those there are."),
+            ApiKeyError::Unknown(_) => {
+                said("FB4009", "`ferrobase keys list` shows those there are.")
+            }
             ApiKeyError::Failed(_) => Self::Said(Said {
                 code: "FB3004",
                 message: error.to_string(),

@@ -166,6 +166,22 @@ impl ApiKey {
     }
 }
 
+#[cfg(test)]
+impl ApiKey {
+    /// A key with these scopes, for tests of what they mean.
+    pub(crate) fn with_scopes(scopes: &str) -> Self {
+        Self {
+            caller: Caller::anonymous("anon"),
+            prefix: PREFIX.into(),
+            scopes: scopes.split(' ').map(Box::from).collect(),
+            until: i64::MAX,
+            id: Box::default(),
+            rate: None,
+            used: Arc::default(),
+        }
+    }
+}
+
 impl Rate {
     fn new(per_minute: NonZeroU32) -> Self {
         let limiter = RateLimiter::direct(Quota::per_minute(per_minute));
@@ -210,11 +226,12 @@ fn sha256(text: &str) -> Hash {
 
 fn hex(hash: &Hash) -> String {
     use std::fmt::Write as _;
-    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hash.iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 fn unhex(text: &str) -> Option<Hash> {

@@ -101,12 +101,21 @@ fn list(output: Output, keys: Vec<Value>) -> Result<(), Failure> {
 
 /// One line: prefixes, role, scopes, and how it is limited.
 fn described(key: &Value) -> String {
-    let each = |name: &str| key.get(name).and_then(Value::as_array).into_iter().flatten();
+    let each = |name: &str| {
+        key.get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
     let prefixes: Vec<_> = each("secrets").map(|one| text(one, "prefix")).collect();
     let scopes: Vec<_> = each("scopes").filter_map(Value::as_str).collect();
     let used = each("secrets").map(|one| text(one, "last_used_at")).max();
     let is = |name: &str| key.get(name).and_then(Value::as_bool) == Some(true);
-    let mut parts = vec![prefixes.join(" "), text(key, "role").to_owned(), scopes.join(",")];
+    let mut parts = vec![
+        prefixes.join(" "),
+        text(key, "role").to_owned(),
+        scopes.join(","),
+    ];
     if is("read_only") {
         parts.push("read-only".to_owned());
     }

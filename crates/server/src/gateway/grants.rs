@@ -119,3 +119,57 @@ pub(super) fn apply(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(scopes: &str, request: (&'static str, Method, &str)) -> Result<bool, Withheld> {
+        let key = ApiKey::with_scopes(scopes);
+        let (room, method, path) = request;
+        let mut caller = key.caller.clone();
+        check(&key, &mut caller, room, &method, path).map(|()| caller.read_only)
+    }
+
+    #[test]
+    fn scopes_open_their_room_and_no_other() {
+        let get = |room, path| (room, Method::GET, path);
+        assert_eq!(outcome("rest", get("rest", "/notes")), Ok(false));
+        assert_eq!(outcome("rest:read", get("rest", "/notes")), Ok(true));
+        let refused = Err(Withheld::Scope("rest"));
+        for scopes in ["storage", "rests", "rest:write", "auth-admin", "notes", ""] {
+            assert_eq!(outcome(scopes, get("rest", "/notes")), refused, "{scopes}");
+        }
+        assert_eq!(outcome("*", get("storage", "/object/a")), Ok(false));
+        assert_eq!(outcome("*:read", get("graphql", "/")), Ok(true));
+    }
+
+    #[test]
+    fn accounts_must_be_named() {
+        let get = |path| ("auth", Method::GET, path);
+        for scopes in ["*", "*:read", "auth"] {
+            for path in ["/admin/users", "/admin", "/invite"] {
+                let refused = Err(Withheld::Scope("auth-admin"));
+                assert_eq!(outcome(scopes, get(path)), refused, "{scopes} {path}");
+            }
+        }
+        assert_eq!(outcome("*", get("/user")), Err(Withheld::Scope("auth")));
+        assert_eq!(outcome("auth-admin", get("/admin/users")), Ok(false));
+        assert_eq!(outcome("auth", get("/administrators")), Ok(false));
+    }
+
+    #[test]
+    fn who_may_only_read_sends_nothing_that_writes() {
+        let send = |room, method, path| outcome("*:read auth:read", (room, method, path));
+        for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST] {
+            let refused = Err(Withheld::Write);
+            assert_eq!(send("rest", method.clone(), "/notes"), refused, "{method}");
+            assert_eq!(send("storage", method.clone(), "/object/a"), refused);
+            assert_eq!(send("auth", method, "/user"), refused);
+        }
+        // The transaction sees to it.
+        assert_eq!(send("rest", Method::POST, "/rpc/f"), Ok(true));
+        assert_eq!(send("graphql", Method::POST, "/"), Ok(true));
+        assert_eq!(send("rest", Method::DELETE, "/rpc/f"), Err(Withheld::Write));
+    }
+}

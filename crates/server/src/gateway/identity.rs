@@ -278,8 +278,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The key that a request shows. `X-API-Key` is taken for one only where it is
 /// ours: applications have keys of their own under that name.
 fn shown_key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
-    let platform =
-        header(headers, "x-api-key").filter(|key| key.starts_with(api_keys::PREFIX));
+    let platform = header(headers, "x-api-key").filter(|key| key.starts_with(api_keys::PREFIX));
     let key = platform.or_else(|| {
         headers
             .get("apikey")
