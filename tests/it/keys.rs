@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Ferrobase, postmaster_file, project, request, run};
+use crate::support::{Answer, Done, Ferrobase, postmaster_file, project, request, run};
 use crate::upgrade::psql;
 
 /// A change is to be seen within a second; a busy machine gets ten, which is
@@ -20,41 +20,7 @@ const SEEN_WAIT: Duration = Duration::from_secs(10);
 const ADA: &str = "11111111-1111-4111-8111-111111111111";
 const BOB: &str = "22222222-2222-4222-8222-222222222222";
 
-const SCHEMA: &str = "
-create table public.notes (id int primary key, owner uuid default auth.uid(), tenant text);
-alter table public.notes enable row level security;
-create policy own on public.notes to authenticated using (owner = auth.uid()) with check (owner = auth.uid());
-create policy reports on public.notes for select to authenticated
-    using (auth.jwt() -> 'scopes' ? 'reports' and tenant = 'all');
-insert into public.notes values (1, '11111111-1111-4111-8111-111111111111', 'a'),
-    (2, '22222222-2222-4222-8222-222222222222', 'b'), (3, null, 'all');
-
-create role partner nologin;
-grant partner to authenticator;
-grant usage on schema public to partner;
-grant select on public.notes to partner;
-create policy partner on public.notes to partner using (tenant = auth.jwt() ->> 'tenant');
-
-create function public.write_note(id int) returns int language sql volatile security definer
-    as 'insert into public.notes values ($1) returning id';
-create function public.escape(id int) returns int language plpgsql volatile security definer as $$
-begin
-  perform set_config('transaction_read_only', 'off', true);
-  insert into public.notes values (id);
-  return id;
-end $$;
-create function public.count_notes() returns bigint language sql stable security definer
-    as 'select count(*) from public.notes';
-create function public.seen_headers() returns json language sql stable
-    as $$ select current_setting('request.headers')::json $$;
-
-create function public.create_api_key(name text, scopes text[]) returns json language sql volatile
-    as $$ select row_to_json(k) from ferrobase_keys.create_key(name, scopes) as k $$;
-create function public.my_api_keys() returns setof json language sql stable
-    as $$ select row_to_json(k) from ferrobase_keys.my_keys() as k $$;
-create function public.revoke_api_key(id uuid) returns boolean language sql volatile
-    as $$ select ferrobase_keys.revoke_key(id) $$;
-";
+const SCHEMA: &str = include_str!("keys/notes.sql");
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -69,20 +35,22 @@ impl Scene {
     }
 
     /// A verb of `keys`, which must succeed.
-    fn keys(&self, arguments: &[&str]) -> Value {
-        let mut all = vec!["keys"];
-        all.extend(arguments);
-        all.push("--json");
-        let done = run(self.folder.path(), &all);
+    fn keys(&self, arguments: &str) -> Value {
+        let done = self.try_keys(arguments);
         assert_eq!(done.code, Some(0), "{done:?}");
         serde_json::from_str(&done.stdout).unwrap()
     }
 
+    /// The same, however it ends. Words are split at spaces.
+    fn try_keys(&self, arguments: &str) -> Done {
+        let mut all = vec!["keys", "--json"];
+        all.extend(arguments.split(' '));
+        run(self.folder.path(), &all)
+    }
+
     /// A new key that the server knows.
-    fn create(&self, arguments: &[&str]) -> String {
-        let mut all = vec!["create"];
-        all.extend(arguments);
-        let key = text(&self.keys(&all), "key");
+    fn create(&self, arguments: &str) -> String {
+        let key = text(&self.keys(&format!("create {arguments}")), "key");
         self.known(&key);
         key
     }
@@ -101,6 +69,28 @@ impl Scene {
         let mut all = vec![("content-type", "application/json")];
         all.extend(headers);
         request(self.server.address(), method, path, &all, body.as_bytes()).unwrap()
+    }
+
+    /// Status and code of an answer.
+    fn code(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, String) {
+        let answer = self.ask(method, path, key, body);
+        let said = answer.json();
+        let code = said["code"].as_str().or(said["error_code"].as_str());
+        (answer.status, code.unwrap_or_default().to_owned())
+    }
+
+    /// A new user's token.
+    fn sign_up(&self, mail: &str) -> String {
+        let body = json!({"email": mail, "password": "a long password"}).to_string();
+        let headers = [("apikey", self.server.anon_key())];
+        let answer = self.ask_with("POST", "/auth/v1/signup", &headers, &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        text(&answer.json(), "access_token")
+    }
+
+    fn call(&self, who: &str, function: &str, body: &Value) -> Answer {
+        let path = format!("/rest/v1/rpc/{function}");
+        self.server.send("POST", &path, who, &body.to_string())
     }
 
     fn ids(&self, key: &str) -> Value {
@@ -128,15 +118,9 @@ fn text(value: &Value, name: &str) -> String {
 #[test]
 fn a_key_works_in_three_headers_and_within_its_scopes() {
     let scene = Scene::start();
-    let key = scene.create(&[
-        "ada",
-        "--role",
-        "authenticated",
-        "--sub",
-        ADA,
-        "--scope",
-        "rest,reports",
-    ]);
+    let key = scene.create(&format!(
+        "ada --role authenticated --sub {ADA} --scope rest,reports"
+    ));
     let bearer = format!("Bearer {key}");
     let anon = scene.server.anon_key();
     let anon_bearer = format!("Bearer {anon}");
@@ -168,56 +152,34 @@ fn a_key_works_in_three_headers_and_within_its_scopes() {
 
     let written = scene.ask("POST", "/rest/v1/notes", &key, r#"{"id": 10}"#);
     assert_eq!(written.status, 201, "{written:?}");
-    let others = scene.ask(
-        "POST",
-        "/rest/v1/notes",
-        &key,
-        &format!(r#"{{"id": 11, "owner": "{BOB}"}}"#),
-    );
-    assert_eq!(
-        (others.status, others.json()["code"].as_str()),
-        (403, Some("42501"))
-    );
-
-    // Another room refuses in its own words.
-    let refused = scene.ask("GET", "/auth/v1/user", &key, "");
-    assert_eq!(
-        (refused.status, refused.json()["error_code"].as_str()),
-        (403, Some("no_authorization"))
-    );
-    let admin = scene.create(&["admin", "--role", "service_role", "--scope", "auth-admin"]);
-    let refused = scene.ask("GET", "/rest/v1/notes", &admin, "");
-    assert_eq!(
-        (refused.status, refused.json()["code"].as_str()),
-        (403, Some("FB403")),
-        "{refused:?}"
-    );
-    let users = scene.ask("GET", "/auth/v1/admin/users", &admin, "");
-    assert_eq!(users.status, 200, "{users:?}");
-    let everything = scene.create(&["everything", "--role", "service_role", "--scope", "*"]);
-    assert_eq!(
-        scene
-            .ask("GET", "/auth/v1/admin/users", &everything, "")
-            .status,
-        403
-    );
-    assert_eq!(
-        scene.ask("GET", "/rest/v1/notes", &everything, "").status,
-        200
-    );
-    let browser = [("x-api-key", &*everything), ("user-agent", "Mozilla/5.0")];
-    assert_eq!(
-        scene.ask_with("GET", "/rest/v1/notes", &browser, "").status,
-        401
-    );
-
+    let body = format!(r#"{{"id": 11, "owner": "{BOB}"}}"#);
+    let others = scene.code("POST", "/rest/v1/notes", &key, &body);
+    assert_eq!(others, (403, "42501".to_owned()));
+    other_rooms(&scene, &key);
     // Another tenant sees its own rows, by a claim of the key.
     for (tenant, rows) in [("a", json!([{"id": 1}])), ("b", json!([{"id": 2}]))] {
         let claims = json!({"tenant": tenant}).to_string();
-        let key = scene.create(&[tenant, "--role", "partner", "--claims", &claims]);
+        let key = scene.create(&format!("{tenant} --role partner --claims {claims}"));
         assert_eq!(scene.ids(&key), rows);
     }
     wrong_keys(&scene);
+}
+
+/// Each refuses in its own words.
+fn other_rooms(scene: &Scene, rest: &str) {
+    let refused = scene.code("GET", "/auth/v1/user", rest, "");
+    assert_eq!(refused, (403, "no_authorization".to_owned()));
+    let admin = scene.create("admin --role service_role --scope auth-admin");
+    let refused = scene.code("GET", "/rest/v1/notes", &admin, "");
+    assert_eq!(refused, (403, "FB403".to_owned()));
+    let status = |path: &str, key: &str| scene.ask("GET", path, key, "").status;
+    assert_eq!(status("/auth/v1/admin/users", &admin), 200);
+    let everything = scene.create("everything --role service_role --scope *");
+    assert_eq!(status("/auth/v1/admin/users", &everything), 403);
+    assert_eq!(status("/rest/v1/notes", &everything), 200);
+    let browser = [("x-api-key", &*everything), ("user-agent", "Mozilla/5.0")];
+    let answer = scene.ask_with("GET", "/rest/v1/notes", &browser, "");
+    assert_eq!(answer.status, 401, "{answer:?}");
 }
 
 fn wrong_keys(scene: &Scene) {
@@ -240,40 +202,16 @@ fn wrong_keys(scene: &Scene) {
         200
     );
     for arguments in [
-        &["create", "x", "--role", "nobody-at-all"][..],
-        &["create", "x", "--role", "supabase_admin"],
-        &[
-            "create",
-            "x",
-            "--role",
-            "supabase_storage_admin",
-            "--scope",
-            "Not One",
-        ],
-        &["create", "x", "--role", "authenticated"],
-        &[
-            "create",
-            "x",
-            "--role",
-            "anon",
-            "--claims",
-            r#"{"role": "service_role"}"#,
-        ],
-        &["create", "x", "--role", "anon", "--expires", "soon"],
-        &["create", "everything", "--role", "anon"],
+        "x --role nobody-at-all",
+        "x --role supabase_admin",
+        "x --role pg_monitor",
+        "x --role anon --scope Not-One",
+        "x --role authenticated",
+        r#"x --role anon --claims {"role":"service_role"}"#,
+        "x --role anon --expires soon",
+        "everything --role anon",
     ] {
-        let done = run(
-            scene.folder.path(),
-            &[&["keys", "--json"], arguments].concat(),
-        );
-        let done = if done.code == Some(2) {
-            run(
-                scene.folder.path(),
-                &[&["--json", "keys"], arguments].concat(),
-            )
-        } else {
-            done
-        };
+        let done = scene.try_keys(&format!("create {arguments}"));
         assert_eq!(
             (done.code, &*text(&done.error(), "code")),
             (Some(1), "FB4008"),
@@ -285,15 +223,8 @@ fn wrong_keys(scene: &Scene) {
 #[test]
 fn a_read_only_key_writes_nothing_whatever_it_calls() {
     let scene = Scene::start();
-    let whole = scene.create(&[
-        "whole",
-        "--role",
-        "service_role",
-        "--scope",
-        "*",
-        "--read-only",
-    ]);
-    let part = scene.create(&["part", "--role", "service_role", "--scope", "rest:read"]);
+    let whole = scene.create("whole --role service_role --scope * --read-only");
+    let part = scene.create("part --role service_role --scope rest:read");
     for key in [&whole, &part] {
         assert_eq!(scene.ids(key), json!([{"id": 1}, {"id": 2}, {"id": 3}]));
         for (method, path, body) in [
@@ -332,7 +263,7 @@ fn a_read_only_key_writes_nothing_whatever_it_calls() {
         let counted = scene.ask("POST", "/rest/v1/rpc/count_notes", key, "{}");
         assert_eq!((counted.status, &*counted.body), (200, "3"), "{counted:?}");
     }
-    let writer = scene.create(&["writer", "--role", "service_role"]);
+    let writer = scene.create("writer --role service_role");
     let written = scene.ask("POST", "/rest/v1/rpc/write_note", &writer, r#"{"id": 21}"#);
     assert_eq!(written.status, 200, "{written:?}");
 }
@@ -341,38 +272,29 @@ fn a_read_only_key_writes_nothing_whatever_it_calls() {
 fn keys_are_rotated_slowed_expire_and_end_and_only_hashes_stay() {
     let scene = Scene::start();
     let status = |key: &str| scene.ask("GET", "/rest/v1/notes?select=id", key, "").status;
-    let first = scene.create(&["rotating", "--role", "anon"]);
-    let second = text(
-        &scene.keys(&["rotate", "rotating", "--overlap", "1h"]),
-        "key",
-    );
+    let first = scene.create("rotating --role anon");
+    let second = text(&scene.keys("rotate rotating --overlap 1h"), "key");
     scene.known(&second);
     assert_eq!(
         (status(&first), status(&second)),
         (200, 200),
         "both work in the overlap"
     );
-    let third = text(
-        &scene.keys(&["rotate", "rotating", "--overlap", "0s"]),
-        "key",
-    );
+    let third = text(&scene.keys("rotate rotating --overlap 0s"), "key");
     wait_until("those before end", || {
         status(&first) == 401 && status(&second) == 401
     });
     assert_eq!(status(&third), 200);
 
-    scene.keys(&["revoke", "rotating"]);
+    scene.keys("revoke rotating");
     wait_until("a revoked key is refused", || status(&third) == 401);
-    let again = run(
-        scene.folder.path(),
-        &["keys", "revoke", "rotating", "--json"],
-    );
+    let again = scene.try_keys("revoke rotating");
     assert_eq!(text(&again.error(), "code"), "FB4009");
 
-    let short = scene.create(&["short", "--role", "anon", "--expires", "3s"]);
+    let short = scene.create("short --role anon --expires 3s");
     wait_until("it expires", || status(&short) == 401);
 
-    let slow = scene.create(&["slow", "--role", "anon", "--per-minute", "30"]);
+    let slow = scene.create("slow --role anon --per-minute 30");
     let answers: Vec<_> = (0..40)
         .map(|_| scene.ask("GET", "/rest/v1/notes", &slow, ""))
         .collect();
@@ -384,13 +306,12 @@ fn keys_are_rotated_slowed_expire_and_end_and_only_hashes_stay() {
         "others are not slowed"
     );
 
-    let headers = scene.ask(
-        "POST",
-        "/rest/v1/rpc/seen_headers",
-        &scene.create(&["curious", "--role", "anon"]),
-        "{}",
-    );
-    let curious = scene.create(&["curious too", "--role", "anon"]);
+    nowhere_to_be_read(&scene, &[&first, &second, &third, &short, &slow]);
+    wait_for_use(&scene);
+}
+
+fn nowhere_to_be_read(scene: &Scene, others: &[&str]) {
+    let curious = scene.create("curious --role anon");
     let bearer = format!("Bearer {curious}");
     let all = [
         ("apikey", &*curious),
@@ -406,13 +327,13 @@ fn keys_are_rotated_slowed_expire_and_end_and_only_hashes_stay() {
     );
     assert!(
         !seen.body.contains(&curious),
-        "functions never see a key: {seen:?} {headers:?}"
+        "functions never see a key: {seen:?}"
     );
 
-    let listed = scene.keys(&["list"]).to_string();
+    let listed = scene.keys("list").to_string();
     let dump = dump(scene.folder.path());
     assert!(dump.contains(prefix), "the dump has the table");
-    for key in [&first, &second, &third, &short, &slow, &curious] {
+    for key in others.iter().copied().chain([&*curious]) {
         let secret = key.rsplit_once('_').unwrap().1;
         for (place, text) in [
             ("dump", &dump),
@@ -426,14 +347,13 @@ fn keys_are_rotated_slowed_expire_and_end_and_only_hashes_stay() {
         scene.server.stderr().contains(prefix),
         "the log says which key it was"
     );
-    wait_for_use(&scene);
 }
 
 fn wait_for_use(scene: &Scene) {
     // Written every ten seconds at most, and not by a request.
     let deadline = Instant::now() + Duration::from_secs(40);
     loop {
-        let listed = scene.keys(&["list"]);
+        let listed = scene.keys("list");
         let of = |name: &str| {
             let one = listed
                 .as_array()
@@ -453,23 +373,11 @@ fn wait_for_use(scene: &Scene) {
 #[test]
 fn users_make_keys_that_act_as_themselves() {
     let scene = Scene::start();
-    let sign_up = |mail: &str| {
-        let body = json!({"email": mail, "password": "a long password"}).to_string();
-        let anon = scene.server.anon_key();
-        let answer = scene.ask_with("POST", "/auth/v1/signup", &[("apikey", anon)], &body);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        text(&answer.json(), "access_token")
-    };
-    let (ada, bob) = (sign_up("ada@example.org"), sign_up("bob@example.org"));
-    let call = |who: &str, function: &str, body: &Value| {
-        scene.server.send(
-            "POST",
-            &format!("/rest/v1/rpc/{function}"),
-            who,
-            &body.to_string(),
-        )
-    };
-    let made = call(
+    let (ada, bob) = (
+        scene.sign_up("ada@example.org"),
+        scene.sign_up("bob@example.org"),
+    );
+    let made = scene.call(
         &ada,
         "create_api_key",
         &json!({"name": "script", "scopes": ["rest"]}),
@@ -489,51 +397,22 @@ fn users_make_keys_that_act_as_themselves() {
         json!([])
     );
 
-    // No key makes keys, reaches accounts, or touches another's.
-    let more = json!({"name": "more", "scopes": ["*"]});
-    let refused = scene.ask(
-        "POST",
-        "/rest/v1/rpc/create_api_key",
-        &key,
-        &more.to_string(),
-    );
-    assert_eq!(refused.json()["code"], "42501", "{refused:?}");
-    let accounts = call(
-        &ada,
-        "create_api_key",
-        &json!({"name": "more", "scopes": ["auth"]}),
-    );
-    assert_eq!(accounts.json()["code"], "42501", "{accounts:?}");
-    let anon = call(scene.server.anon_key(), "create_api_key", &more);
-    assert_eq!(anon.json()["code"], "42501", "{anon:?}");
-    assert_eq!(call(&bob, "my_api_keys", &json!({})).json(), json!([]));
+    not_theirs(&scene, (&ada, &bob), (&id, &key));
     assert_eq!(
-        call(&bob, "revoke_api_key", &json!({"id": id})).body,
-        "false"
-    );
-    assert_eq!(call(&ada, "my_api_keys", &json!({})).json()[0]["id"], id);
-    for path in ["/rest/v1/api_keys", "/rest/v1/api_key_secrets"] {
-        for profile in ["public", "ferrobase"] {
-            let service = format!("Bearer {}", scene.server.service_key());
-            let headers = [("authorization", &*service), ("accept-profile", profile)];
-            assert!(scene.ask_with("GET", path, &headers, "").status >= 400);
-        }
-    }
-
-    assert_eq!(
-        call(&ada, "revoke_api_key", &json!({"id": id})).body,
+        scene.call(&ada, "revoke_api_key", &json!({"id": id})).body,
         "true"
     );
     let gone = || scene.ask("GET", "/rest/v1/notes", &key, "").status == 401;
     wait_until("a revoked key is refused", gone);
 
     // A key goes with its user.
-    let made = call(
-        &bob,
-        "create_api_key",
-        &json!({"name": "script", "scopes": ["rest"]}),
-    )
-    .json();
+    let made = scene
+        .call(
+            &bob,
+            "create_api_key",
+            &json!({"name": "script", "scopes": ["rest"]}),
+        )
+        .json();
     let key = text(&made, "secret");
     scene.known(&key);
     let user = scene.server.get("/auth/v1/user", &bob).json();
@@ -544,6 +423,42 @@ fn users_make_keys_that_act_as_themselves() {
     assert_eq!(deleted.status, 200, "{deleted:?}");
     let gone = || scene.ask("GET", "/rest/v1/notes", &key, "").status == 401;
     wait_until("the key of a deleted user is refused", gone);
+}
+
+/// No key makes keys or reaches accounts, and nobody touches another's.
+fn not_theirs(scene: &Scene, (ada, bob): (&str, &str), (id, key): (&str, &str)) {
+    let more = json!({"name": "more", "scopes": ["*"]});
+    let refused = scene.ask(
+        "POST",
+        "/rest/v1/rpc/create_api_key",
+        key,
+        &more.to_string(),
+    );
+    assert_eq!(refused.json()["code"], "42501", "{refused:?}");
+    let accounts = scene.call(
+        ada,
+        "create_api_key",
+        &json!({"name": "more", "scopes": ["auth"]}),
+    );
+    assert_eq!(accounts.json()["code"], "42501", "{accounts:?}");
+    let anon = scene.call(scene.server.anon_key(), "create_api_key", &more);
+    assert_eq!(anon.json()["code"], "42501", "{anon:?}");
+    assert_eq!(scene.call(bob, "my_api_keys", &json!({})).json(), json!([]));
+    assert_eq!(
+        scene.call(bob, "revoke_api_key", &json!({"id": id})).body,
+        "false"
+    );
+    assert_eq!(
+        scene.call(ada, "my_api_keys", &json!({})).json()[0]["id"],
+        id
+    );
+    for path in ["/rest/v1/api_keys", "/rest/v1/api_key_secrets"] {
+        for profile in ["public", "ferrobase"] {
+            let service = format!("Bearer {}", scene.server.service_key());
+            let headers = [("authorization", &*service), ("accept-profile", profile)];
+            assert!(scene.ask_with("GET", path, &headers, "").status >= 400);
+        }
+    }
 }
 
 /// Everything in the database, as its superuser dumps it.
