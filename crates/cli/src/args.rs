@@ -94,7 +94,6 @@ Exits with 1 when nothing runs here.")]
     /// `serve` has the project's own, made once and kept in `keys.json`.
     /// Below are further keys with a name, a role and scopes, kept as hashes
     /// in the database.
-    #[command(args_conflicts_with_subcommands = true)]
     Keys {
         /// The keys of `serve` instead of `dev`.
         #[arg(long)]

@@ -89,8 +89,9 @@ pub(crate) async fn run(
         },
         Verb::Keys { serve, verb: None } => keys::run(&scene, mode(serve)),
         Verb::Keys {
-            verb: Some(verb), ..
-        } => Box::pin(api_keys::run(&scene, verb)).await,
+            serve,
+            verb: Some(verb),
+        } => Box::pin(api_keys::run(&scene, mode(serve), verb)).await,
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),
     };

@@ -12,17 +12,17 @@ use crate::failure::Failure;
 use crate::output::{Output, aligned};
 
 /// Does what was asked for with the keys.
-pub(super) async fn run(scene: &Scene<'_>, verb: KeysVerb) -> Result<(), Failure> {
+pub(super) async fn run(scene: &Scene<'_>, mode: Mode, verb: KeysVerb) -> Result<(), Failure> {
     let output = scene.output;
     match verb {
         KeysVerb::Create(args) => {
-            let database = database(scene, &args.database).await?;
+            let database = database(scene, mode, &args.database).await?;
             let made = database.create_key(&wanted(args)).await;
             database.close().await;
             show_secret(output, &made?)
         }
         KeysVerb::List { database: args } => {
-            let database = database(scene, &args).await?;
+            let database = database(scene, mode, &args).await?;
             let keys = database.list_keys().await;
             database.close().await;
             list(output, keys?)
@@ -32,7 +32,7 @@ pub(super) async fn run(scene: &Scene<'_>, verb: KeysVerb) -> Result<(), Failure
             overlap,
             database: args,
         } => {
-            let database = database(scene, &args).await?;
+            let database = database(scene, mode, &args).await?;
             let made = database.rotate_key(&key, &overlap).await;
             database.close().await;
             show_secret(output, &made?)
@@ -41,7 +41,7 @@ pub(super) async fn run(scene: &Scene<'_>, verb: KeysVerb) -> Result<(), Failure
             key,
             database: args,
         } => {
-            let database = database(scene, &args).await?;
+            let database = database(scene, mode, &args).await?;
             let ended = database.revoke_key(&key).await;
             database.close().await;
             let ended = ended?;
@@ -53,8 +53,8 @@ pub(super) async fn run(scene: &Scene<'_>, verb: KeysVerb) -> Result<(), Failure
     }
 }
 
-async fn database(scene: &Scene<'_>, args: &DatabaseArgs) -> Result<Database, Failure> {
-    let workspace = scene.workspace(Mode::Dev, [args.flag()])?;
+async fn database(scene: &Scene<'_>, mode: Mode, args: &DatabaseArgs) -> Result<Database, Failure> {
+    let workspace = scene.workspace(mode, [args.flag()])?;
     open(scene, &workspace).await
 }
 
