@@ -158,6 +158,20 @@ impl Door {
 }
 
 #[tokio::test]
+async fn only_issuers_that_are_named_are_believed() {
+    let named = door(&[(
+        "FERROBASE__AUTH__JWT_ISSUERS",
+        "https://a.example,supabase-demo",
+    )]);
+    assert_eq!(named.role(&[("apikey", &named.anon_jwt)]).await, "anon");
+    let user = format!("Bearer {}", named.user_jwt);
+    assert_eq!(
+        named.role(&[("authorization", &user)]).await,
+        "401 PGRST303"
+    );
+}
+
+#[tokio::test]
 async fn the_trace_header_comes_back_unchanged() {
     for name in ["x-trace", "x-request-id"] {
         let door = door(&[("PGRST_SERVER_TRACE_HEADER", name)]);

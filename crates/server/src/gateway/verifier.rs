@@ -38,6 +38,7 @@ pub(crate) fn fingerprint(text: &str) -> Fingerprint {
 pub(crate) struct Verifier {
     keys: VerifyKeys,
     audience: Option<String>,
+    issuers: Vec<String>,
     role_path: RolePath,
     anon_role: Option<Arc<str>>,
     clock: Clock,
@@ -64,6 +65,7 @@ impl Verifier {
         Self {
             keys,
             audience: auth.jwt_aud.clone(),
+            issuers: auth.jwt_issuers.clone(),
             role_path: auth.role_claim_key.clone(),
             anon_role,
             clock,
@@ -107,6 +109,7 @@ impl Verifier {
         let mut claims = self.keys.open(token).map_err(TokenError::Jwt)?;
         let until =
             jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;
+        jwt::check_issuer(&claims, &self.issuers).map_err(TokenError::Jwt)?;
         let claims_value = Value::Object(claims);
         let found = self.role_path.find(&claims_value);
         let role: Arc<str> = match (found, &self.anon_role) {
