@@ -17,9 +17,9 @@ pub(super) async fn run(scene: &Scene<'_>, mode: Mode, verb: KeysVerb) -> Result
     match verb {
         KeysVerb::Create(args) => {
             let database = database(scene, mode, &args.database).await?;
-            let made = database.create_key(&wanted(args)).await;
+            let new = database.create_key(&wanted(args)).await;
             database.close().await;
-            show_secret(output, &made?)
+            show_secret(output, &new?)
         }
         KeysVerb::List { database: args } => {
             let database = database(scene, mode, &args).await?;
@@ -33,9 +33,9 @@ pub(super) async fn run(scene: &Scene<'_>, mode: Mode, verb: KeysVerb) -> Result
             database: args,
         } => {
             let database = database(scene, mode, &args).await?;
-            let made = database.rotate_key(&key, &overlap).await;
+            let new = database.rotate_key(&key, &overlap).await;
             database.close().await;
-            show_secret(output, &made?)
+            show_secret(output, &new?)
         }
         KeysVerb::Revoke {
             key,
