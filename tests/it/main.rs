@@ -12,6 +12,7 @@ mod cli;
 mod durability;
 mod garbage;
 mod isolation;
+mod keys;
 mod mistakes;
 mod once;
 mod settings;

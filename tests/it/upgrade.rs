@@ -97,7 +97,7 @@ impl Cluster {
 }
 
 /// The newest on the path or where distributions put it.
-fn psql() -> PathBuf {
+pub(crate) fn psql() -> PathBuf {
     let installed = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten();

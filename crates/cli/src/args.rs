@@ -102,14 +102,18 @@ Exits with 1 when nothing runs here.")]
         #[command(subcommand)]
         verb: AccessVerb,
     },
-    /// Show the project's keys, running or not.
+    /// Show the project's keys, running or not; make and end API keys.
     ///
     /// `dev` on loopback has the well-known local keys of the Supabase CLI;
     /// `serve` has the project's own, made once and kept in `keys.json`.
+    /// Below are further keys with a name, a role and scopes, kept as hashes
+    /// in the database.
     Keys {
         /// The keys of `serve` instead of `dev`.
         #[arg(long)]
         serve: bool,
+        #[command(subcommand)]
+        verb: Option<KeysVerb>,
     },
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]
@@ -200,6 +204,74 @@ pub(crate) enum DbVerb {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make an API key; its secret is printed once and never again.
+    #[command(after_help = "\
+Examples:
+  ferrobase keys create nightly-report --role service_role --read-only --expires 90d
+  ferrobase keys create partner --role partner --scope rest,storage:read --per-minute 600
+  ferrobase keys create ada --role authenticated --sub 4f6c…e2")]
+    Create(CreateKeyArgs),
+    /// List the API keys, without secrets.
+    List {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Give an API key another secret; the one before it works for a while.
+    Rotate {
+        /// Its id, name or prefix.
+        key: String,
+        /// How long the secret before it goes on working.
+        #[arg(long, default_value = "24h", value_name = "TIME")]
+        overlap: String,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// End an API key at once, everywhere.
+    Revoke {
+        /// Its id, name or prefix.
+        key: String,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateKeyArgs {
+    /// Its name, for people.
+    pub(crate) name: String,
+    /// The database role it stands for.
+    #[arg(long)]
+    pub(crate) role: String,
+    /// The user it stands for (`auth.uid()`).
+    #[arg(long, value_name = "UUID")]
+    pub(crate) sub: Option<String>,
+    /// More claims for policies, as a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) claims: Option<String>,
+    /// Rooms it opens: rest, storage:read, auth-admin, … or `*`; other words
+    /// are for your policies.
+    #[arg(
+        long = "scope",
+        value_name = "SCOPE",
+        value_delimiter = ',',
+        default_value = "rest"
+    )]
+    pub(crate) scopes: Vec<String>,
+    /// It may change nothing, whatever it calls.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Requests in a minute, on each node.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) per_minute: Option<u32>,
+    /// How long it lasts, such as 12h or 90d [default: until it is revoked].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
 }
 
 #[derive(Debug, Subcommand)]

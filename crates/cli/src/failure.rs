@@ -11,7 +11,7 @@ use server::dev::DevError;
 use server::instance::InstanceError;
 use server::keys::KeyError;
 use server::listen::ListenError;
-use server::operate::ClusterError;
+use server::operate::{ApiKeyError, ClusterError};
 use server::project::ProjectError;
 
 /// A verb that did not do its work.
@@ -83,6 +83,28 @@ impl From<DevError> for Failure {
                 error.to_string(),
                 "Write it as postgres://user:password@host:5432/database?sslmode=require.",
             ),
+        }
+    }
+}
+
+impl From<ApiKeyError> for Failure {
+    fn from(error: ApiKeyError) -> Self {
+        let said = |code, next: &str| failure(code, error.to_string(), next);
+        match error {
+            ApiKeyError::Open(error) => error.into(),
+            ApiKeyError::Refused(_) => said(
+                "FB4011",
+                "`ferrobase keys create --help` says what a key may be.",
+            ),
+            ApiKeyError::Unknown(_) => {
+                said("FB4012", "`ferrobase keys list` shows those there are.")
+            }
+            ApiKeyError::Failed(_) => Self::Said(Said {
+                code: "FB3004",
+                message: error.to_string(),
+                cause: error.source().map(ToString::to_string),
+                next_step: Some("`ferrobase doctor` looks at the database.".to_owned()),
+            }),
         }
     }
 }

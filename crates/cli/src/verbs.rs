@@ -1,6 +1,7 @@
 //! One file for each verb; [`run`] chooses.
 
 mod access;
+mod api_keys;
 mod completions;
 mod config;
 mod db;
@@ -97,7 +98,11 @@ pub(crate) async fn run(
         Verb::Gen {
             verb: GenVerb::Types(args),
         } => Box::pin(gen_types::run(&scene, &args)).await,
-        Verb::Keys { serve } => keys::run(&scene, mode(serve)),
+        Verb::Keys { serve, verb: None } => keys::run(&scene, mode(serve)),
+        Verb::Keys {
+            serve,
+            verb: Some(verb),
+        } => Box::pin(api_keys::run(&scene, mode(serve), verb)).await,
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),
     };

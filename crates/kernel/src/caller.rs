@@ -14,6 +14,9 @@ pub struct Caller {
     /// Whether a token or key proved this identity. PostgREST answers 401
     /// instead of 403 to a caller who has shown nothing.
     pub authenticated: bool,
+    /// Whether everything that this caller does must leave data as it is: every
+    /// transaction on its behalf is read-only.
+    pub read_only: bool,
 }
 
 impl Caller {
@@ -25,6 +28,7 @@ impl Caller {
             role: role.into(),
             claims: claims.into(),
             authenticated: false,
+            read_only: false,
         }
     }
 

@@ -13,6 +13,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use kernel::Caller;
 
 use crate::error::Error;
 use crate::open_tx::OpenTx;
@@ -54,6 +55,17 @@ impl Isolation {
 }
 
 impl RequestTx {
+    /// A transaction on behalf of this caller, which changes nothing if the
+    /// caller may not.
+    #[must_use]
+    pub fn of(caller: &Caller, of_role: &[(String, String)]) -> Self {
+        let mut tx = Self::new(&caller.role, &caller.claims, of_role);
+        if caller.read_only {
+            tx.read_only();
+        }
+        tx
+    }
+
     /// A transaction as `role` with these claims (`request.jwt.claims`).
     /// `of_role` are the settings of `ALTER ROLE … SET`, which Postgres itself
     /// applies at login only. They come before the role, so that a setting

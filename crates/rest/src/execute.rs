@@ -184,7 +184,7 @@ fn prepare(context: &Context<'_>, plan: &Plan<'_>) -> Prepared {
     };
     let empty = Vec::new();
     let of_role = catalog.role_settings.get(&caller.role).unwrap_or(&empty);
-    let mut tx = RequestTx::new(&caller.role, &caller.claims, of_role);
+    let mut tx = RequestTx::of(caller, of_role);
     // Where connections begin with the usual one, Postgres need not look its
     // schemas up again for every request.
     let path = context.search_path;

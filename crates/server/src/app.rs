@@ -9,6 +9,7 @@ use pg::catalog::live::Listening;
 use pg::catalog::{Catalog, LoadOptions};
 use pg::{Pool, PoolConfig, Session, Target, catalog};
 
+use crate::api_keys::{self, ApiKeys, Follower};
 use crate::config::{Config, ConfigError, Loaded, Sources};
 use crate::gateway::{Gateway, World};
 use crate::in_database::{self, InDatabaseError};
@@ -146,6 +147,10 @@ impl App {
             url: &url(&addresses, &config),
             tasks: &back,
         };
+        let api_keys = ApiKeys::new(context.clock.clone());
+        let listens = config.db.channel.is_some();
+        let follower = Follower::new(Arc::clone(&api_keys), auth_database, listens);
+        api_keys::start(follower, &back).await;
         let auth = wire::auth::room(&config, given, context)?;
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth);
         let mounted = rooms.mounted();
@@ -158,6 +163,7 @@ impl App {
             health: wire::health(&data),
             metrics: Arc::clone(&metrics),
             issuers: wire::auth::issuers(&config, context, &back)?,
+            api_keys,
         };
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);

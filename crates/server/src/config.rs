@@ -239,6 +239,8 @@ pub struct AuthConfig {
     pub jwt: JwtSecret,
     /// Audience to insist on.
     pub jwt_aud: Option<String>,
+    /// Issuers of whom tokens are accepted; any when there is none.
+    pub jwt_issuers: Vec<String>,
     /// Where the role is.
     pub role_claim_key: crate::gateway::RolePath,
     /// Tokens to remember.

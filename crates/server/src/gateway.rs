@@ -12,6 +12,7 @@
 
 mod body;
 mod cors;
+mod grants;
 mod identity;
 mod issuers;
 mod jwt;
@@ -44,6 +45,7 @@ pub use jwt::{JwtError, VerifyKeys};
 pub use reply::Dialect;
 pub use role_path::RolePath;
 
+use crate::api_keys::ApiKeys;
 use crate::config::{Config, LogRequests};
 use crate::health::Health;
 use crate::keys::Keys;
@@ -134,6 +136,7 @@ impl Gateway {
         Arc::new(Self {
             identity: Identity {
                 opaque: opaque.into(),
+                api_keys: world.api_keys,
                 require_apikey: config.api.require_apikey,
                 anonymous: anon_role.as_deref().map(Caller::anonymous),
                 verifier: Verifier::new(
@@ -177,13 +180,13 @@ impl Gateway {
         });
         let method = request.method().clone();
         let uri = request.uri().clone();
-        let (mut response, place, role) = if let Some(response) = self.cors.preflight(&request) {
+        let (mut response, place, known) = if let Some(response) = self.cors.preflight(&request) {
             (response, OWN, None)
         } else {
             request.headers_mut().insert(REQUEST_ID, id.clone());
-            let (mut response, place, role) = self.route(request, peer).await;
+            let (mut response, place, known) = self.route(request, peer).await;
             self.cors.mark(origin.as_ref(), response.headers_mut());
-            (response, place, role)
+            (response, place, known)
         };
         response.headers_mut().insert(REQUEST_ID, id.clone());
         // Last: whoever traces by our own header gets theirs back unchanged.
@@ -197,7 +200,7 @@ impl Gateway {
             uri,
             status: response.status(),
             elapsed,
-            role,
+            known,
             id,
         });
         response
@@ -208,7 +211,7 @@ impl Gateway {
         &self,
         request: Request<Body>,
         peer: IpAddr,
-    ) -> (Response<Body>, usize, Option<Arc<str>>) {
+    ) -> (Response<Body>, usize, Option<Known>) {
         let path = request.uri().path();
         let page = Page::of(path, request.method());
         // A room at the root has the root itself, too.
@@ -220,16 +223,16 @@ impl Gateway {
             return (Trouble::NoRoute.response(Dialect::Gateway), OWN, None);
         };
         self.identity.prepare(request.headers()).await;
-        let (response, role) = match self.admit(request, room, peer) {
+        let (response, known) = match self.admit(request, room, peer) {
             Ok(admitted) => {
                 let response = self
                     .visit(room, admitted.request, admitted.overrun.as_ref())
                     .await;
-                (response, Some(admitted.role))
+                (response, Some(admitted.known))
             }
             Err(response) => (*response, None),
         };
-        (response, place + 1, role)
+        (response, place + 1, known)
     }
 
     fn room(&self, path: &str) -> Option<(usize, &Room)> {
@@ -263,7 +266,8 @@ impl Gateway {
         let limit = self.limits.body_bytes;
         let overrun = body::limit(&mut request, limit)
             .map_err(|()| refuse(Trouble::BodyTooLarge { limit }))?;
-        let known = self.identify(&request, room)?;
+        let mut known = self.identify(&request, room)?;
+        grants::apply(&mut known, &mut request, room).map_err(refuse)?;
         if let Some(wait_seconds) = known.print.and_then(|print| self.rates.check_key(&print)) {
             return Err(refuse(Trouble::TooManyRequests { wait_seconds }));
         }
@@ -276,12 +280,12 @@ impl Gateway {
         let extensions = request.extensions_mut();
         extensions.insert(ClientAddress(ip));
         extensions.insert(known.caller.clone());
-        if let Some(bad) = known.bad_token {
+        if let Some(bad) = known.bad_token.take() {
             extensions.insert(bad);
         }
         Ok(Admitted {
             request,
-            role: known.caller.role,
+            known,
             overrun,
         })
     }
@@ -337,12 +341,15 @@ impl Gateway {
             LogRequests::None => false,
         };
         if wanted {
+            let known = line.known.as_ref();
+            let key = known.and_then(|known| known.api_key.as_ref());
             tracing::info!(
                 http.method = %line.method,
                 http.path = line.uri.path(),
                 http.status = line.status.as_u16(),
                 duration_us = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX),
-                role = line.role.as_deref().unwrap_or("-"),
+                role = known.map_or("-", |known| &known.caller.role),
+                key = key.map(|key| &*key.prefix),
                 request.id = line.id.to_str().unwrap_or("-"),
                 "{} {} {}", line.method, line.uri.path(), line.status.as_u16(),
             );
@@ -353,7 +360,7 @@ impl Gateway {
 /// A request that may go to its room.
 struct Admitted {
     request: Request<Body>,
-    role: Arc<str>,
+    known: Known,
     overrun: Option<Overrun>,
 }
 
@@ -369,6 +376,8 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     /// Whose tokens are believed beside our own.
     pub issuers: Issuers,
+    /// The platform keys that are valid now.
+    pub(crate) api_keys: Arc<ApiKeys>,
 }
 
 struct Line {
@@ -376,7 +385,7 @@ struct Line {
     uri: Uri,
     status: StatusCode,
     elapsed: Duration,
-    role: Option<Arc<str>>,
+    known: Option<Known>,
     id: HeaderValue,
 }
 

@@ -1,6 +1,7 @@
 //! The composition root: settings, keys, the gateway, the listeners, and the
 //! one function that puts the rooms together.
 //!
+//! * `api_keys`: the platform's own keys, in memory.
 //! * [`config`]: what was said becomes one checked [`config::Config`].
 //! * [`keys`]: the project's keys and tokens.
 //! * [`gateway`]: every request's way in, with identity, limits, CORS, logs.
@@ -16,6 +17,7 @@
 //! Invariants: rooms meet only here; the environment is passed in by the
 //! binary; nothing is printed.
 
+mod api_keys;
 pub mod app;
 pub mod config;
 pub mod dev;

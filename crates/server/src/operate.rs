@@ -5,6 +5,7 @@
 //! instance, else starts the managed cluster for as long as it is needed.
 
 pub mod access;
+mod api_keys;
 mod examine;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::project::migrations::{self, Listed, UpReport};
 use crate::project::{Applied, Exposed, Project, recreate_database, unprotected_tables};
 use crate::typegen;
 
+pub use api_keys::{ApiKeyError, NewKey};
 pub use examine::Examined;
 pub use pg::cluster::{
     ClusterError, Found, Search, can_install, find, install_hint, read_instance,

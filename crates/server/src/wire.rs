@@ -96,7 +96,7 @@ impl Rooms {
         let auth = Room {
             name: "auth",
             prefix: auth::PREFIX,
-            dialect: Dialect::Gateway,
+            dialect: Dialect::Auth,
             // Where links in mails and redirects of providers lead, and what
             // clients of others must find out first.
             access: Access::Keyed {

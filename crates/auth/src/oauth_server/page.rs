@@ -85,13 +85,13 @@ impl Auth {
         );
         let targets = format!("'self' {}", address::source(&asked.redirect_uri));
         let mut response = html(status, "Allow access?", &body, &targets);
-        if let Ok(cookie) = HeaderValue::try_from(self.cookie(words.mark)) {
+        if let Ok(cookie) = HeaderValue::try_from(self.mark_cookie(words.mark)) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
 
-    fn cookie(&self, mark: &str) -> String {
+    fn mark_cookie(&self, mark: &str) -> String {
         let url = &self.config.external_url;
         let secure = if url.scheme() == "https" {
             "; Secure"

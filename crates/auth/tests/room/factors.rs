@@ -300,6 +300,7 @@ async fn from(room: &Room, address: &str, path: &str, token: &str, body: Value) 
         role: "authenticated".into(),
         claims: claims(token).to_string().into(),
         authenticated: true,
+        read_only: false,
     };
     request.extensions_mut().insert(caller);
     request

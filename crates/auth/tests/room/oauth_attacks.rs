@@ -500,6 +500,7 @@ impl Room {
             role: role.into(),
             claims: claims.to_string().into(),
             authenticated: false,
+            read_only: false,
         };
         request.extensions_mut().insert(caller);
         self.send(request).await

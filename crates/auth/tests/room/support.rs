@@ -204,6 +204,7 @@ impl Room {
                 role: text(&claims(token), "/role").into(),
                 claims: claims(token).to_string().into(),
                 authenticated: true,
+                read_only: false,
             },
             None => Caller::anonymous("anon"),
         };

@@ -29,4 +29,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(10, "auth_room", "0010_auth_room.sql"),
     migration!(11, "auth_room_rest", "0011_auth_room_rest.sql"),
     migration!(12, "mail", "0012_mail.sql"),
+    migration!(13, "api_keys", "0013_api_keys.sql"),
 ];

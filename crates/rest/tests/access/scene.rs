@@ -178,6 +178,7 @@ pub(crate) fn service() -> Caller {
         role: "service_role".into(),
         claims: r#"{"role":"service_role"}"#.into(),
         authenticated: true,
+        read_only: false,
     }
 }
 
@@ -188,6 +189,7 @@ pub(crate) fn user(id: &str) -> Caller {
             .to_string()
             .into(),
         authenticated: true,
+        read_only: false,
     }
 }
 

@@ -193,6 +193,7 @@ fn auth(merged: &Merged) -> Result<AuthConfig, ConfigError> {
     Ok(AuthConfig {
         jwt: jwt_secret(merged)?,
         jwt_aud: merged.optional("auth.jwt_aud"),
+        jwt_issuers: merged.list("auth.jwt_issuers"),
         role_claim_key: RolePath::parse(path).ok_or_else(|| {
             merged.invalid(
                 "auth.jwt_role_claim_key",

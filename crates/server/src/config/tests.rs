@@ -272,3 +272,15 @@ fn the_reference_page_has_every_setting() {
         "not in docs/configuration.md: {missing:?}"
     );
 }
+
+#[test]
+fn every_default_is_valid_and_every_name_is_unique() {
+    for (i, key) in KEYS.iter().enumerate() {
+        assert!(
+            KEYS.iter().skip(i + 1).all(|other| other.path != key.path),
+            "{} is there twice",
+            key.path
+        );
+        assert!(!key.doc.is_empty());
+    }
+}

@@ -7,9 +7,13 @@
 //! 2. A token in `Authorization` outranks the key.
 //! 3. A secret key from a browser is refused: it has leaked.
 //! 4. Nothing shown is the anonymous role, unless keys are required.
+//! 5. Platform keys (`fbk_…`) come in `X-API-Key`, `apikey` or as bearer, and
+//!    carry scopes, which `grants.rs` holds against the room.
 //!
 //! One more case than Supabase's gateway has: any token that verifies counts
 //! as a key, since it proves more than a key does.
+
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -17,6 +21,7 @@ use kernel::{BadToken, Caller};
 
 use super::jwt::JwtError;
 use super::verifier::{Fingerprint, TokenError, Verifier, fingerprint};
+use crate::api_keys::{self, ApiKey, ApiKeys};
 
 /// Whether a room lets the gateway refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub(crate) struct Known {
     pub(crate) print: Option<Fingerprint>,
     /// A bearer token that the room is to refuse.
     pub(crate) bad_token: Option<BadToken>,
+    /// The platform key behind the caller, whose scopes are still to be seen.
+    pub(crate) api_key: Option<Arc<ApiKey>>,
 }
 
 /// An opaque key and whom it stands for.
@@ -82,6 +89,7 @@ pub(crate) struct OpaqueKey {
 pub(crate) struct Identity {
     pub(crate) verifier: Verifier,
     pub(crate) opaque: Vec<OpaqueKey>,
+    pub(crate) api_keys: Arc<ApiKeys>,
     pub(crate) require_apikey: bool,
     /// `None` when anonymous access is disabled.
     pub(crate) anonymous: Option<Caller>,
@@ -136,7 +144,11 @@ impl Identity {
         if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
             return Err(Refusal::SecretKeyInBrowser);
         }
-        match (key, bearer(headers)) {
+        let token = bearer(headers);
+        if let Some(key) = platform_key(headers, key, token) {
+            return self.by_api_key(key, headers);
+        }
+        match (key, token) {
             (None, None) if self.require_apikey => Err(Refusal::NoApiKey),
             (None, None) => self.nobody(),
             (Some(key), None) => self.by_key(key),
@@ -159,6 +171,10 @@ impl Identity {
         let key = shown_key(headers, query);
         if key.is_some_and(|key| key.starts_with(SECRET_PREFIX)) && is_browser(headers) {
             return Err(Refusal::SecretKeyInBrowser);
+        }
+        if let Some(key) = platform_key(headers, key, Some(token).filter(|token| !token.is_empty()))
+        {
+            return self.by_api_key(key, headers);
         }
         let by_key = match key {
             Some(key) => self.by_key(key)?,
@@ -188,10 +204,21 @@ impl Identity {
             caller,
             print: None,
             bad_token: None,
+            api_key: None,
         })
     }
 
     fn by_key(&self, key: &str) -> Result<Known, Refusal> {
+        if key.starts_with(api_keys::PREFIX) {
+            // Beside a user's token, which then says who calls.
+            let (print, key) = self.api_keys.find(key).ok_or(Refusal::InvalidApiKey)?;
+            return Ok(Known {
+                caller: key.caller.clone(),
+                print: Some(print),
+                bad_token: None,
+                api_key: Some(key),
+            });
+        }
         if key.starts_with(OPAQUE_PREFIX) {
             let print = fingerprint(key);
             return self
@@ -209,6 +236,7 @@ impl Identity {
                     caller: known.caller.clone(),
                     print: Some(print),
                     bad_token: None,
+                    api_key: None,
                 })
                 .ok_or(Refusal::InvalidApiKey);
         }
@@ -224,12 +252,26 @@ impl Identity {
         }
     }
 
+    fn by_api_key(&self, key: &str, headers: &HeaderMap) -> Result<Known, Refusal> {
+        let (print, key) = self.api_keys.find(key).ok_or(Refusal::InvalidApiKey)?;
+        if key.passes_policies() && is_browser(headers) {
+            return Err(Refusal::SecretKeyInBrowser);
+        }
+        Ok(Known {
+            caller: key.caller.clone(),
+            print: Some(print),
+            bad_token: None,
+            api_key: Some(key),
+        })
+    }
+
     fn by_token(&self, token: &str) -> Result<Known, Refusal> {
         match self.verifier.caller(token) {
             Ok((caller, print)) => Ok(Known {
                 caller,
                 print: Some(print),
                 bad_token: None,
+                api_key: None,
             }),
             Err(TokenError::Jwt(error)) => Err(Refusal::Jwt(error)),
             Err(TokenError::NoRole) => Err(Refusal::AnonymousDisabled),
@@ -237,12 +279,36 @@ impl Identity {
     }
 }
 
-/// The key that a request shows.
+/// The platform key that says who calls: as bearer, or where the bearer is
+/// nobody in particular, in `X-API-Key` or `apikey`. Clients that know nothing
+/// of platform keys repeat `apikey` as bearer.
+fn platform_key<'a>(
+    headers: &'a HeaderMap,
+    key: Option<&'a str>,
+    token: Option<&'a str>,
+) -> Option<&'a str> {
+    let ours = |key: &&str| key.starts_with(api_keys::PREFIX);
+    token.filter(ours).or_else(|| {
+        let nobody = token.is_none() || token == key || token == header(headers, "apikey");
+        key.filter(ours).filter(|_| nobody)
+    })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    Some(value).filter(|value| !value.is_empty())
+}
+
+/// The key that a request shows. `X-API-Key` is taken for one only where it is
+/// ours: applications have keys of their own under that name.
 fn shown_key<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
-    let key = headers
-        .get("apikey")
-        .and_then(|value| value.to_str().ok())
-        .map(str::trim);
+    let platform = header(headers, "x-api-key").filter(|key| key.starts_with(api_keys::PREFIX));
+    let key = platform.or_else(|| {
+        headers
+            .get("apikey")
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    });
     key.or_else(|| query.and_then(key_in_query))
         .filter(|key| !key.is_empty())
 }
@@ -273,12 +339,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The key in `?apikey=`. A filter on a column of that name is left alone:
-/// keys begin with `sb_` or, being tokens, with `ey`.
+/// keys begin with `sb_` or `fbk_` or, being tokens, with `ey`.
 pub(crate) fn key_in_query(query: &str) -> Option<&str> {
     query
         .split('&')
         .find_map(|pair| pair.strip_prefix("apikey="))
-        .filter(|key| key.starts_with(OPAQUE_PREFIX) || key.starts_with("ey"))
+        .filter(|key| {
+            [OPAQUE_PREFIX, api_keys::PREFIX, "ey"]
+                .iter()
+                .any(|prefix| key.starts_with(prefix))
+        })
 }
 
 /// The query without its key, which is not for rooms, filters or logs.

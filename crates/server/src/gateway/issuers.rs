@@ -218,6 +218,7 @@ impl Issuer {
                 role,
                 claims,
                 authenticated,
+                read_only: false,
             },
             until,
         ))

@@ -55,6 +55,9 @@ pub enum JwtError {
     /// `aud` names somebody else.
     #[error("JWT not in audience")]
     NotInAudience,
+    /// `iss` is nobody whose tokens are accepted.
+    #[error("JWT of an issuer that is not accepted")]
+    Issuer,
 }
 
 impl JwtError {
@@ -70,7 +73,8 @@ impl JwtError {
             | Self::Expired
             | Self::NotYet
             | Self::Future
-            | Self::NotInAudience => "PGRST303",
+            | Self::NotInAudience
+            | Self::Issuer => "PGRST303",
         }
     }
 
@@ -380,6 +384,21 @@ pub(crate) fn check_claims(
     }
     check_audience(claims, audience)?;
     Ok(until)
+}
+
+/// Whether the token comes from one of these, if any are named. A key set of
+/// somebody else's signs for others, too.
+pub(crate) fn check_issuer(
+    claims: &Map<String, Value>,
+    issuers: &[String],
+) -> Result<(), JwtError> {
+    let issuer = claims.get("iss").and_then(Value::as_str);
+    let known = |issuer: &str| issuers.iter().any(|known| known == issuer);
+    if issuers.is_empty() || issuer.is_some_and(known) {
+        Ok(())
+    } else {
+        Err(JwtError::Issuer)
+    }
 }
 
 fn seconds(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, JwtError> {

@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::grants::Withheld;
 use super::identity::Refusal;
 
 /// How a room's clients expect errors.
@@ -15,6 +16,9 @@ pub enum Dialect {
     Rest,
     /// Supabase's gateway: `message` and perhaps `hint`.
     Gateway,
+    /// The gateway's, except for what GoTrue would have said itself: `code`,
+    /// `error_code` and `msg`.
+    Auth,
 }
 
 /// Something the gateway says instead of a room.
@@ -25,6 +29,7 @@ pub(crate) enum Trouble {
     BodyTooLarge { limit: u64 },
     BadRequest(&'static str),
     TooManyRequests { wait_seconds: u64 },
+    Withheld(Withheld),
     Timeout,
     Internal,
 }
@@ -37,6 +42,7 @@ impl Trouble {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Withheld(_) => StatusCode::FORBIDDEN,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -50,6 +56,7 @@ impl Trouble {
             Self::BodyTooLarge { .. } => "FB413",
             Self::BadRequest(_) => "FB400",
             Self::TooManyRequests { .. } => "FB429",
+            Self::Withheld(_) => "FB403",
             Self::Timeout => "FB504",
             Self::Internal => "FB500",
         }
@@ -62,6 +69,8 @@ impl Trouble {
             Self::BodyTooLarge { .. } => "Request body is too large",
             Self::BadRequest(message) => message,
             Self::TooManyRequests { .. } => "API rate limit exceeded",
+            Self::Withheld(Withheld::Scope(_)) => "This API key lacks the scope for this request",
+            Self::Withheld(Withheld::Write) => "This API key may only read",
             Self::Timeout => "The request took too long",
             Self::Internal => "An unexpected error occurred",
         }
@@ -76,6 +85,9 @@ impl Trouble {
             Self::TooManyRequests { wait_seconds } => {
                 Some(format!("Try again in {wait_seconds} s."))
             }
+            Self::Withheld(Withheld::Scope(scope)) => {
+                Some(format!("It needs the scope `{scope}`."))
+            }
             _ => None,
         }
     }
@@ -84,7 +96,11 @@ impl Trouble {
         let hint = self.hint();
         let body = match dialect {
             Dialect::Rest => postgrest(self.code(), self.message(), None, hint.as_deref()),
-            Dialect::Gateway => gateway(self.message(), hint.as_deref()),
+            Dialect::Auth if matches!(self, Self::Withheld(_)) => {
+                let code = StatusCode::FORBIDDEN.as_u16();
+                json!({"code": code, "error_code": "no_authorization", "msg": self.message()})
+            }
+            Dialect::Gateway | Dialect::Auth => gateway(self.message(), hint.as_deref()),
         };
         let mut response = with_json(self.status(), &body);
         if let Self::TooManyRequests { wait_seconds } = self {

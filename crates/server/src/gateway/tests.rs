@@ -95,6 +95,7 @@ fn door_to(rooms: Vec<Room>, env: &[(&str, &str)]) -> Door {
     let user =
         json!({"sub": "u1", "role": "authenticated", "exp": 1_760_003_600, "aud": "authenticated"});
     let world = World {
+        api_keys: ApiKeys::new(clock.clone()),
         clock,
         rng,
         health: Health::default(),
@@ -157,6 +158,20 @@ impl Door {
             )
         })
     }
+}
+
+#[tokio::test]
+async fn only_issuers_that_are_named_are_believed() {
+    let named = door(&[(
+        "FERROBASE__AUTH__JWT_ISSUERS",
+        "https://a.example,supabase-demo",
+    )]);
+    assert_eq!(named.role(&[("apikey", &named.anon_jwt)]).await, "anon");
+    let user = format!("Bearer {}", named.user_jwt);
+    assert_eq!(
+        named.role(&[("authorization", &user)]).await,
+        "401 PGRST303"
+    );
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ pub(crate) fn fingerprint(text: &str) -> Fingerprint {
 pub(crate) struct Verifier {
     keys: VerifyKeys,
     audience: Option<String>,
+    /// Who else may say to have made a token that our keys verify.
+    issuer_names: Vec<String>,
     role_path: RolePath,
     anon_role: Option<Arc<str>>,
     clock: Clock,
@@ -67,6 +69,7 @@ impl Verifier {
         Self {
             keys,
             audience: auth.jwt_aud.clone(),
+            issuer_names: auth.jwt_issuers.clone(),
             role_path: auth.role_claim_key.clone(),
             anon_role,
             clock,
@@ -132,6 +135,7 @@ impl Verifier {
         let mut claims = self.keys.open(token).map_err(TokenError::Jwt)?;
         let until =
             jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;
+        jwt::check_issuer(&claims, &self.issuer_names).map_err(TokenError::Jwt)?;
         let claims_value = Value::Object(claims);
         let found = self.role_path.find(&claims_value);
         let role: Arc<str> = match (found, &self.anon_role) {
@@ -151,6 +155,7 @@ impl Verifier {
                 role,
                 claims,
                 authenticated,
+                read_only: false,
             },
             until,
         ))

@@ -58,6 +58,7 @@ async fn serve(env: &[(&str, &str)]) -> Server {
         service: crate::gateway::routed(router),
     };
     let world = World {
+        api_keys: crate::api_keys::ApiKeys::new(Clock::system()),
         clock: Clock::system(),
         rng: Rng::system(),
         health: Health::default(),

@@ -132,6 +132,7 @@ fn request(asked: &Asked) -> Result<Request<Body>, String> {
         role: SERVICE.into(),
         claims: r#"{"role":"service_role"}"#.into(),
         authenticated: true,
+        read_only: false,
     });
     Ok(request)
 }

@@ -249,6 +249,7 @@ fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> 
         room("auth", "/auth/v1", Access::Keyed { open: &["/oauth"] }),
     ];
     let world = World {
+        api_keys: crate::api_keys::ApiKeys::new(other.clock.clone()),
         clock: other.clock.clone(),
         rng,
         health: crate::health::Health::default(),

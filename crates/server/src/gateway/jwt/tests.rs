@@ -225,3 +225,23 @@ fn audiences_are_postgrests() {
         );
     }
 }
+
+#[test]
+fn issuers_that_are_named_are_the_only_ones() {
+    let check = |claims: Value, issuers: &[&str]| {
+        let issuers: Vec<_> = issuers.iter().map(|&issuer| issuer.to_owned()).collect();
+        check_issuer(claims.as_object().unwrap(), &issuers)
+    };
+    let ours = ["https://a.example", "https://b.example"];
+    assert_eq!(check(json!({}), &[]), Ok(()));
+    assert_eq!(check(json!({"iss": "https://b.example"}), &ours), Ok(()));
+    for iss in [
+        json!("https://c.example"),
+        json!("https://a.example/"),
+        json!(ours),
+        json!(null),
+    ] {
+        assert_eq!(check(json!({"iss": iss}), &ours), Err(JwtError::Issuer));
+    }
+    assert_eq!(check(json!({}), &ours), Err(JwtError::Issuer));
+}
