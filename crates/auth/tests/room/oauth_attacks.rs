@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::oauth_flow::{CALLBACK, CHALLENGE, VERIFIER, room, said, target};
-use crate::support::{Reply, Room, text};
+use crate::support::{Reply, text};
 
 fn error(reply: &Reply) -> &str {
     assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.body);
@@ -470,39 +470,4 @@ async fn a_client_does_what_it_registered_for() {
         "invalid_request"
     );
     room.end().await;
-}
-
-impl Room {
-    async fn call_from(
-        &self,
-        origin: &str,
-        method: &str,
-        path: &str,
-        token: &str,
-        body: Value,
-    ) -> Reply {
-        let mut request = self.request(method, path, Some(token), &body);
-        request
-            .headers_mut()
-            .insert("origin", origin.parse().unwrap());
-        self.send(request).await
-    }
-
-    async fn call_as(&self, role: &str, method: &str, path: &str, token: &str) -> Reply {
-        let mut request = self.request(method, path, None, &Value::Null);
-        let bearer = format!("Bearer {token}");
-        request
-            .headers_mut()
-            .insert("authorization", bearer.parse().unwrap());
-        let mut claims = crate::support::claims(token);
-        claims["role"] = json!(role);
-        let caller = kernel::Caller {
-            role: role.into(),
-            claims: claims.to_string().into(),
-            authenticated: false,
-            read_only: false,
-        };
-        request.extensions_mut().insert(caller);
-        self.send(request).await
-    }
 }

@@ -161,3 +161,38 @@ impl Room {
         (user, client, tokens)
     }
 }
+
+impl Room {
+    pub(crate) async fn call_from(
+        &self,
+        origin: &str,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Reply {
+        let mut request = self.request(method, path, Some(token), &body);
+        request
+            .headers_mut()
+            .insert("origin", origin.parse().unwrap());
+        self.send(request).await
+    }
+
+    pub(crate) async fn call_as(&self, role: &str, method: &str, path: &str, token: &str) -> Reply {
+        let mut request = self.request(method, path, None, &Value::Null);
+        let bearer = format!("Bearer {token}");
+        request
+            .headers_mut()
+            .insert("authorization", bearer.parse().unwrap());
+        let mut claims = crate::support::claims(token);
+        claims["role"] = json!(role);
+        let caller = kernel::Caller {
+            role: role.into(),
+            claims: claims.to_string().into(),
+            authenticated: false,
+            read_only: false,
+        };
+        request.extensions_mut().insert(caller);
+        self.send(request).await
+    }
+}

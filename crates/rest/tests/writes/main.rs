@@ -138,6 +138,7 @@ fn user(sub: &str) -> Caller {
         role: "authenticated".into(),
         claims: format!(r#"{{"role":"authenticated","sub":"{sub}"}}"#).into(),
         authenticated: true,
+        read_only: false,
     }
 }
 
