@@ -23,6 +23,7 @@ pub mod error;
 pub mod hook;
 mod hooks;
 pub mod inbox;
+mod legacy;
 pub mod limits;
 mod linking;
 pub mod mail;

@@ -9,6 +9,7 @@
 mod admin;
 mod id_tokens;
 mod idp;
+mod legacy;
 mod links;
 mod oauth;
 mod sessions;
