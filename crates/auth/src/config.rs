@@ -8,6 +8,7 @@
 //! sections that are long.
 
 mod features;
+mod legacy;
 mod raw;
 mod sections;
 
@@ -21,6 +22,7 @@ use crate::limits::LimitsConfig;
 use crate::password::PasswordRules;
 use crate::redirect::Allowed;
 pub use features::{Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider};
+pub use legacy::Legacy;
 use raw::{Raw, wrong};
 pub use sections::{Mail, Phone, Smtp, Template, TestOtps};
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub oauth_server: OAuthServer,
     /// Signing in with others, by name.
     pub external: BTreeMap<String, Provider>,
+    /// Who is asked for passwords of addresses that nobody here has.
+    pub legacy: Option<Legacy>,
     /// Functions and services that are asked.
     pub hooks: Hooks,
     /// Proof of being human.
@@ -220,6 +224,7 @@ impl Config {
             passkeys: Passkeys::read(&raw)?,
             oauth_server: OAuthServer::read(&raw)?,
             external: Provider::read_all(&raw)?,
+            legacy: Legacy::read(&raw)?,
             hooks: Hooks::read(&raw)?,
             captcha: Captcha::read(&raw)?,
             limits: sections::limits(&raw, smtp)?,

@@ -24,6 +24,7 @@ mod factors;
 pub mod hook;
 mod hooks;
 pub mod inbox;
+mod legacy;
 pub mod limits;
 mod linking;
 pub mod mail;

@@ -1,10 +1,10 @@
 //! Signing in with others: what is spoken with them. No database and no
 //! accounts; those are in `external` and `linking`.
 //!
-//! [`provider`] turns a setting into somebody who can be asked: where to send
+//! `provider` turns a setting into somebody who can be asked: where to send
 //! a browser, how to exchange the code it comes back with, who it is
-//! ([`profile`]). [`remote`] finds an issuer by discovery and keeps its keys,
-//! [`keys`] verifies what they signed, [`id_token`] what an ID token must say.
+//! (`profile`). `remote` finds an issuer by discovery and keeps its keys,
+//! `keys` verifies what they signed, `id_token` what an ID token must say.
 //!
 //! Invariants: shared secrets verify nothing, so a public key cannot be used
 //! as one; keys come only from the issuer that is configured; a token with an

@@ -95,6 +95,13 @@ async fn password(auth: &Auth, call: &Call) -> Result<Response> {
         let user = auth.store.user_by_email(&params.email, &audience).await?;
         ("email", params.email.to_lowercase(), user)
     };
+    let user = match user {
+        None if provider == "email" => {
+            check_tries(auth, call, &account)?;
+            auth.adopt(&account, &params.password, &audience).await?
+        }
+        user => user,
+    };
     let (user, rehash) = prove(auth, call, user, &account, &params.password).await?;
     if provider == "email" && !user.is_confirmed() {
         return Err(AuthError::bad_request(
@@ -128,6 +135,18 @@ async fn password(auth: &Auth, call: &Call) -> Result<Response> {
     Ok(issued.response())
 }
 
+fn address(call: &Call) -> IpAddr {
+    call.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// Refuses after too many wrong passwords.
+fn check_tries(auth: &Auth, call: &Call, account: &str) -> Result<()> {
+    let tries = auth.limits.check_account(account, address(call));
+    tries.map_err(|_| {
+        AuthError::too_many(code::OVER_REQUEST_RATE_LIMIT, "Request rate limit reached")
+    })
+}
+
 /// The user whose password this is, and a better hash if there is to be one.
 /// Everything else is the same refusal after the same time.
 pub(crate) async fn prove(
@@ -137,13 +156,8 @@ pub(crate) async fn prove(
     account: &str,
     password: &str,
 ) -> Result<(User, Option<String>)> {
-    let address = call.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    if auth.limits.check_account(account, address).is_err() {
-        return Err(AuthError::too_many(
-            code::OVER_REQUEST_RATE_LIMIT,
-            "Request rate limit reached",
-        ));
-    }
+    check_tries(auth, call, account)?;
+    let address = address(call);
     let verdict = auth.verify_password(user.as_ref(), password).await?;
     if let Some(user) = &user {
         asked(auth, user, verdict.is_right()).await?;

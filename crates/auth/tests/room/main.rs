@@ -12,6 +12,7 @@ mod factor_kinds;
 mod factors;
 mod id_tokens;
 mod idp;
+mod legacy;
 mod links;
 mod oauth;
 mod oauth_attacks;
