@@ -94,6 +94,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
                 .into_iter()
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         )
+        // Several run at once, and a taken port would be a warning.
+        .env("FERROBASE__INBOX__PORT", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

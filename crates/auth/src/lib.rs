@@ -21,7 +21,6 @@ mod codes;
 pub mod config;
 pub mod error;
 pub mod hook;
-mod hooks;
 pub mod inbox;
 pub mod limits;
 pub mod mail;

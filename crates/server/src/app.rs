@@ -13,6 +13,7 @@ use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
 use crate::metrics::Metrics;
+use crate::wire::inbox::Shown;
 use crate::wire::{self, Data, Rooms};
 
 /// Time and randomness, handed in by the binary or a test.
@@ -75,8 +76,9 @@ pub struct Parts {
     pub listeners: Listeners,
     /// Who we connect as.
     pub database: Target,
-    /// Who the auth room connects as.
-    pub auth_database: Target,
+    /// Who the auth room connects as; none where the database does not allow
+    /// it to work.
+    pub auth_database: Option<Target>,
 }
 
 /// A running server.
@@ -85,6 +87,7 @@ pub struct App {
     keys: PrintedKeys,
     config: Config,
     data: Data,
+    inbox: Shown,
     /// Listeners and connections: stopped first.
     front: Tasks,
     /// What requests in progress still need: stopped last.
@@ -125,17 +128,19 @@ impl App {
             options,
         );
         let addresses = listeners.addresses();
-        let given = wire::auth::Given {
-            pool: Pool::new(
-                &auth_database,
-                &auth_pool_config(&config, lanes.count()),
-                &back,
-            ),
-            signer: keys.signer()?,
-            url: &url(&addresses, &config),
-            tasks: &back,
-        };
-        let auth = wire::auth::room(&config, given, context)?;
+        let (mut auth, mut inbox) = (None, Shown::default());
+        if let Some(target) = auth_database {
+            let pool = auth_pool_config(&config, lanes.count());
+            let pool = Pool::new(&target, &pool, &back);
+            let given = wire::auth::Given {
+                pool: pool.clone(),
+                signer: keys.signer()?,
+                url: &url(&addresses, &config),
+                tasks: &back,
+            };
+            auth = Some(wire::auth::room(&config, given, context)?);
+            inbox = wire::inbox::serve(config.inbox, pool, wire::auth::ROLE, &front).await;
+        }
         let rooms = Rooms::new(&config, &data, auth);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
@@ -157,6 +162,7 @@ impl App {
             keys: printed,
             config,
             data,
+            inbox,
             front,
             back,
             lanes,
@@ -173,6 +179,17 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where mails that are not sent can be seen.
+    #[must_use]
+    pub fn inbox_url(&self) -> Option<&str> {
+        self.inbox.url.as_deref()
+    }
+
+    /// What is not as it was asked for, one sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.inbox.warning.as_deref().into_iter()
     }
 
     /// The keys to print.

@@ -2,6 +2,7 @@
 //! new room is one function here and one line in [`Rooms::mounted`].
 
 pub(crate) mod auth;
+pub(crate) mod inbox;
 
 use std::sync::Arc;
 
@@ -56,14 +57,14 @@ pub fn load_options(config: &Config) -> LoadOptions {
 pub struct Rooms {
     /// The data API.
     pub rest: Arc<Rest>,
-    /// Who somebody is.
-    pub auth: Arc<::auth::Auth>,
+    /// Who somebody is; none where the database does not let us know.
+    pub auth: Option<Arc<::auth::Auth>>,
 }
 
 impl Rooms {
     /// Builds every room.
     #[must_use]
-    pub fn new(config: &Config, data: &Data, auth: Arc<::auth::Auth>) -> Self {
+    pub fn new(config: &Config, data: &Data, auth: Option<Arc<::auth::Auth>>) -> Self {
         let catalog = Arc::clone(&data.catalog);
         Self {
             rest: Rest::new(rest_config(config), data.pool.clone(), catalog),
@@ -100,7 +101,10 @@ impl Rooms {
                         "/oauth",
                     ],
                 },
-                router: Arc::clone(&self.auth).router(),
+                router: match &self.auth {
+                    Some(room) => Arc::clone(room).router(),
+                    None => auth::switched_off(),
+                },
             },
         ]
     }

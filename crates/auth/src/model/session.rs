@@ -85,6 +85,8 @@ pub(crate) struct Session {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) aal: String,
     #[serde(default)]
+    pub(crate) ip: Option<String>,
+    #[serde(default)]
     pub(crate) tag: Option<String>,
     #[serde(default)]
     pub(crate) oauth_client_id: Option<Uuid>,

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::hook::Hooks;
 use auth::mail::{Library, Mailer, Sink};
+use auth::outbound::{Client, Reach};
 use auth::password::{Passwords, PoolConfig as Threads};
 use auth::ports::Signer;
 use auth::{Auth, AuthError, Config, Parts};
@@ -114,15 +116,25 @@ impl Room {
         let library = Arc::new(library.expect("our own templates"));
         // The least cost: these tests are not about it.
         let passwords = Passwords::with_cost(Threads::default(), rng.clone(), 4);
+        let config = Config::read(&section, "http://127.0.0.1:54321/auth/v1", &|_| None);
+        let config = config.expect("settings of a test");
+        let client = Client::new(Reach::Configured, &[], &tasks).expect("a client");
+        let hooks = Hooks::new(
+            &config.hooks.by_point(),
+            client,
+            pool.clone(),
+            "supabase_auth_admin",
+            (clock.clone(), rng.clone()),
+        );
+        let hooks = hooks.expect("hooks of a test");
         let parts = Parts {
             signer: Arc::new(Hs256),
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
-            messenger: None,
+            messenger: Some(Arc::new(hooks.clone())),
             humans: None,
+            hooks,
         };
-        let config = Config::read(&section, "http://127.0.0.1:54321/auth/v1", &|_| None);
-        let config = config.expect("settings of a test");
         let room = Auth::new(config, pool, parts, clock.clone(), rng);
         Self {
             db,

@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth::AuthError;
+use auth::captcha::{Captcha, Provider};
+use auth::hook::Hooks;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
+use auth::outbound::{Client, Reach};
 use auth::password::{Passwords, PoolConfig as ThreadsConfig};
 use auth::ports;
+use axum::Router;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use kernel::{Secret, Tasks};
-use pg::Pool;
+use pg::{Pool, Session, Target};
 use serde_json::Value;
 
 use crate::app::{Context, StartError};
@@ -50,7 +56,7 @@ pub(crate) struct Given<'a> {
 /// Where the room is mounted.
 pub(crate) const PREFIX: &str = "/auth/v1";
 /// Who it is in the database.
-const ROLE: &str = "supabase_auth_admin";
+pub(crate) const ROLE: &str = "supabase_auth_admin";
 
 /// Builds the room and starts what sends its mails.
 pub(crate) fn room(
@@ -89,16 +95,91 @@ pub(crate) fn room(
         );
         sender.start(given.tasks);
     }
+    let hooks = hooks(&settings, &given, context)?;
+    let humans = humans(&settings, given.tasks)?;
     let passwords = Passwords::start(ThreadsConfig::default(), context.rng.clone());
     let parts = auth::Parts {
         signer: Arc::new(Keys(given.signer)),
         outbox: Arc::new(mailer),
         passwords: passwords.map_err(StartError::Threads)?,
-        messenger: None,
-        humans: None,
+        messenger: Some(Arc::new(hooks.clone())),
+        humans,
+        hooks,
     };
     let (clock, rng) = (context.clock.clone(), context.rng.clone());
     Ok(auth::Auth::new(settings, given.pool, parts, clock, rng))
+}
+
+/// Why the room cannot work with this login, if it cannot. The tables belong
+/// to its role, and the role that requests enter with must not be able to
+/// become it, so this is somebody else's decision.
+pub(crate) async fn obstacle(target: &Target) -> Result<Option<String>, pg::Error> {
+    let mut session = Session::connect(target).await?;
+    // Closed right after: what is set here goes with it.
+    let tried = session
+        .script("SET ROLE supabase_auth_admin; SELECT FROM auth.users LIMIT 0")
+        .await;
+    session.close().await;
+    match tried {
+        Ok(_) => Ok(None),
+        Err(error) => match error.sqlstate() {
+            Some(state) => Ok(Some(format!(
+                "Sign-in (/auth/v1) is switched off: {} cannot work as {ROLE} (SQLSTATE {state}); \
+                 a superuser may say GRANT {ROLE} TO {}",
+                target.user, target.user
+            ))),
+            None => Err(error),
+        },
+    }
+}
+
+/// What answers in the room's place.
+pub(crate) fn switched_off() -> Router {
+    let told = "Sign-in is switched off: the database does not allow it, see the server's log";
+    let body = serde_json::json!({"code": 503, "error_code": "unexpected_failure", "msg": told});
+    let body = body.to_string();
+    Router::new().fallback(move || {
+        let body = body.clone();
+        async move {
+            let kind = (CONTENT_TYPE, "application/json");
+            (StatusCode::SERVICE_UNAVAILABLE, [kind], body)
+        }
+    })
+}
+
+/// Asks the project's functions and services. They often live next door, so
+/// this machine and its networks may be reached.
+fn hooks(
+    settings: &auth::Config,
+    given: &Given<'_>,
+    context: &Context,
+) -> Result<Hooks, StartError> {
+    let client = client(Reach::Configured, given.tasks)?;
+    let world = (context.clock.clone(), context.rng.clone());
+    let by_point = settings.hooks.by_point();
+    Hooks::new(&by_point, client, given.pool.clone(), ROLE, world)
+        .map_err(|error| invalid(&format!("hook.{}", error.setting), &error.problem))
+}
+
+/// Who asks for proofs of being human, where the settings want them. A service
+/// that cannot be asked stops the start: without it, everybody would pass or
+/// nobody.
+fn humans(
+    settings: &auth::Config,
+    tasks: &Tasks,
+) -> Result<Option<Arc<dyn ports::Humans>>, StartError> {
+    let Some(captcha) = &settings.captcha else {
+        return Ok(None);
+    };
+    let provider = Provider::parse(&captcha.provider)
+        .ok_or_else(|| invalid("captcha.provider", &"expected hcaptcha or turnstile"))?;
+    let client = client(Reach::Public, tasks)?;
+    let captcha = Captcha::new(provider, &captcha.secret, client);
+    Ok(Some(Arc::new(captcha)))
+}
+
+fn client(reach: Reach, tasks: &Tasks) -> Result<Client, StartError> {
+    Client::new(reach, &[], tasks).map_err(|error| invalid("hook", &error))
 }
 
 fn mailer(
