@@ -20,7 +20,9 @@ use url::Url;
 use crate::limits::LimitsConfig;
 use crate::password::PasswordRules;
 use crate::redirect::Allowed;
-pub use features::{Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider};
+pub use features::{
+    BreachedPasswords, Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider,
+};
 use raw::{Raw, wrong};
 pub use sections::{Mail, Phone, Smtp, Template, TestOtps};
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub phone: Phone,
     /// What a password must be.
     pub password: PasswordRules,
+    /// Where leaked passwords are looked up, if they are.
+    pub breached: Option<BreachedPasswords>,
     /// A new password needs a recent session or a nonce.
     pub reauthenticate_for_password: bool,
     /// A new password needs the old one.
@@ -149,7 +153,8 @@ impl Config {
             return Err(wrong("jwt_expiry", "1 to 604800 seconds"));
         }
         let mail = Mail::read(&raw)?;
-        let smtp = mail.smtp.is_some();
+        let hooks = Hooks::read(&raw)?;
+        let sends = mail.smtp.is_some() || hooks.send_email.is_some();
         Ok(Self {
             redirects: Allowed::new(&site_url, &redirects),
             issuer: raw
@@ -180,6 +185,7 @@ impl Config {
             mail,
             phone: Phone::read(&raw)?,
             password: sections::password_rules(&raw)?,
+            breached: BreachedPasswords::read(&raw)?,
             reauthenticate_for_password: raw.flag(
                 "email.secure_password_change",
                 "SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION",
@@ -220,9 +226,9 @@ impl Config {
             passkeys: Passkeys::read(&raw)?,
             oauth_server: OAuthServer::read(&raw)?,
             external: Provider::read_all(&raw)?,
-            hooks: Hooks::read(&raw)?,
+            hooks,
             captcha: Captcha::read(&raw)?,
-            limits: sections::limits(&raw, smtp)?,
+            limits: sections::limits(&raw, sends)?,
             database_role: "supabase_auth_admin".to_owned(),
         })
     }

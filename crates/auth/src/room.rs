@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::{AuthError, Result, code};
 use crate::hook::Hooks;
 use crate::limits::Limits;
-use crate::password::Passwords;
+use crate::password::{Breached, Passwords};
 use crate::ports::{Humans, Messenger, Outbox, Signer};
 use crate::request::Call;
 use crate::store::Store;
@@ -37,6 +37,8 @@ pub struct Parts {
     pub hooks: Hooks,
     /// Messages to phones; none when nobody sends any.
     pub messenger: Option<Arc<dyn Messenger>>,
+    /// Leaked passwords; none when they are not looked up.
+    pub breached: Option<Arc<dyn Breached>>,
     /// Proof of being human; none when it is not asked for.
     pub humans: Option<Arc<dyn Humans>>,
 }

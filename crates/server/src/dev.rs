@@ -230,12 +230,11 @@ async fn finish(
 ) -> Result<(App, Prepared, Option<Secret>), DevError> {
     let targets = targets(&plan.loaded.config, cluster)?;
     let mut prepared = prepare(&plan, &targets, cluster.is_some()).await?;
-    let obstacle = wire::auth::obstacle(&targets.auth)
-        .await
-        .map_err(|source| StartError::Database {
-            what: "connect to the database",
-            source,
-        })?;
+    let obstacle = match cluster {
+        // Our own cluster has the login it needs.
+        Some(_) => None,
+        None => obstacle(&targets.auth).await?,
+    };
     let auth_database = obstacle.is_none().then_some(targets.auth);
     prepared.degradations.extend(obstacle);
     let db_url = db_url(&plan.loaded.config, cluster);
@@ -251,6 +250,13 @@ async fn finish(
     let told = app.warnings().map(str::to_owned);
     prepared.degradations.extend(told);
     Ok((app, prepared, db_url))
+}
+
+async fn obstacle(target: &Target) -> Result<Option<String>, StartError> {
+    let what = "connect to the database";
+    wire::auth::obstacle(target)
+        .await
+        .map_err(|source| StartError::Database { what, source })
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.

@@ -133,6 +133,7 @@ impl Room {
             passwords: passwords.expect("threads"),
             messenger: Some(Arc::new(hooks.clone())),
             humans: None,
+            breached: None,
             hooks,
         };
         let room = Auth::new(config, pool, parts, clock.clone(), rng);

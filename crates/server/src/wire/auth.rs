@@ -9,7 +9,7 @@ use auth::captcha::{Captcha, Provider};
 use auth::hook::Hooks;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
 use auth::outbound::{Client, Reach};
-use auth::password::{Passwords, PoolConfig as ThreadsConfig};
+use auth::password::{Breached, Passwords, PoolConfig as ThreadsConfig, Pwned};
 use auth::ports;
 use axum::Router;
 use http::StatusCode;
@@ -19,7 +19,7 @@ use pg::{Pool, Session, Target};
 use serde_json::Value;
 
 use crate::app::{Context, StartError};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Mode};
 use crate::keys::Signer;
 
 /// The keys, as the room asks for them.
@@ -73,6 +73,11 @@ pub(crate) fn room(
     let settings =
         auth::Config::read(&source.section, &external, &env).map_err(|error| refused(&error))?;
     let mailer = mailer(&settings, source.folder.as_deref(), context)?;
+    if config.mode == Mode::Serve && !mailer.sends() && settings.hooks.send_email.is_none() {
+        tracing::warn!(
+            "Mails are kept in the database and not sent: auth.email.smtp names no server"
+        );
+    }
     if let Some(smtp) = &settings.mail.smtp {
         let smtp = SmtpConfig {
             host: smtp.host.clone(),
@@ -97,6 +102,7 @@ pub(crate) fn room(
     }
     let hooks = hooks(&settings, &given, context)?;
     let humans = humans(&settings, given.tasks)?;
+    let breached = breached(&settings, given.tasks)?;
     let passwords = Passwords::start(ThreadsConfig::default(), context.rng.clone());
     let parts = auth::Parts {
         signer: Arc::new(Keys(given.signer)),
@@ -104,6 +110,7 @@ pub(crate) fn room(
         passwords: passwords.map_err(StartError::Threads)?,
         messenger: Some(Arc::new(hooks.clone())),
         humans,
+        breached,
         hooks,
     };
     let (clock, rng) = (context.clock.clone(), context.rng.clone());
@@ -176,6 +183,19 @@ fn humans(
     let client = client(Reach::Public, tasks)?;
     let captcha = Captcha::new(provider, &captcha.secret, client);
     Ok(Some(Arc::new(captcha)))
+}
+
+fn breached(
+    settings: &auth::Config,
+    tasks: &Tasks,
+) -> Result<Option<Arc<dyn Breached>>, StartError> {
+    let Some(list) = &settings.breached else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(match &list.url {
+        Some(url) => Pwned::at(url, client(Reach::Configured, tasks)?),
+        None => Pwned::new(client(Reach::Public, tasks)?),
+    })))
 }
 
 fn client(reach: Reach, tasks: &Tasks) -> Result<Client, StartError> {
