@@ -8,6 +8,8 @@
 
 mod admin;
 mod links;
+mod moving;
 mod sessions;
 mod sign_up;
 mod support;
+mod wired;

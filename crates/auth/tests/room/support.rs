@@ -7,8 +7,8 @@ use std::time::Duration;
 use auth::hook::Hooks;
 use auth::mail::{Library, Mailer, Sink};
 use auth::outbound::{Client, Reach};
-use auth::password::{Passwords, PoolConfig as Threads};
-use auth::ports::Signer;
+use auth::password::{Breached, Passwords, PoolConfig as Threads};
+use auth::ports::{Humans, Signer};
 use auth::{Auth, AuthError, Config, Parts};
 use axum::body::Body;
 use base64::Engine as _;
@@ -97,9 +97,21 @@ pub(crate) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no text at {path} in {value}"))
 }
 
+/// Services outside of the room that a test brings.
+#[derive(Default)]
+pub(crate) struct Services {
+    pub(crate) humans: Option<Arc<dyn Humans>>,
+    pub(crate) breached: Option<Arc<dyn Breached>>,
+}
+
 impl Room {
     /// A room with these settings in `[auth]`.
     pub(crate) async fn with(section: Value) -> Self {
+        Self::beside(section, |_| Services::default()).await
+    }
+
+    /// A room that asks services.
+    pub(crate) async fn beside(section: Value, services: impl FnOnce(Client) -> Services) -> Self {
         let db = TestDb::new().await;
         let (tasks, rng) = (Tasks::new(), Rng::system());
         let clock = Clock::manual(Clock::system().now());
@@ -119,6 +131,7 @@ impl Room {
         let config = Config::read(&section, "http://127.0.0.1:54321/auth/v1", &|_| None);
         let config = config.expect("settings of a test");
         let client = Client::new(Reach::Configured, &[], &tasks).expect("a client");
+        let services = services(client.clone());
         let hooks = Hooks::new(
             &config.hooks.by_point(),
             client,
@@ -132,8 +145,8 @@ impl Room {
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
             messenger: Some(Arc::new(hooks.clone())),
-            humans: None,
-            breached: None,
+            humans: services.humans,
+            breached: services.breached,
             hooks,
         };
         let room = Auth::new(config, pool, parts, clock.clone(), rng);
