@@ -11,6 +11,7 @@ mod cli;
 mod durability;
 mod garbage;
 mod isolation;
+mod settings;
 mod support;
 mod upgrade;
 mod wire;

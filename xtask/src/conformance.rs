@@ -5,18 +5,18 @@
 //! start `ferrobase serve` once per server configuration (`replay`), and holds the strict result
 //! against `tests/conformance/known-failures.txt` (`known`), a list that may only shrink.
 
-mod cluster;
+pub(crate) mod cluster;
 mod known;
 mod replay;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::conformance::cluster::Cluster;
 pub(crate) use crate::conformance::known::Known;
-use crate::conformance::replay::{Case, Replay};
+pub(crate) use crate::conformance::replay::Case;
+use crate::conformance::replay::Replay;
 use crate::repo::Repo;
 use crate::setup::{self, Need};
 use crate::step::Tally;
@@ -159,7 +159,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Tally> {
 }
 
 /// Holds the results against the list of known failures.
-fn judge(path: &std::path::Path, options: &Options, cases: &[Case]) -> Result<Tally> {
+fn judge(path: &Path, options: &Options, cases: &[Case]) -> Result<Tally> {
     let passed = cases.iter().filter(|case| case.strict).count();
     if options.version != Version::V14 {
         println!(
@@ -170,53 +170,17 @@ fn judge(path: &std::path::Path, options: &Options, cases: &[Case]) -> Result<Ta
     }
     let known = Known::load(path)?;
     if options.update {
-        let next = known.updated(cases);
-        next.save(path)?;
-        println!(
-            "{} now lists {} known failures",
-            PathBuf::from(path).display(),
-            next.len()
-        );
+        known.updated(cases).save(path, HEADER)?;
         return Ok(Tally { passed, failed: 0 });
     }
-    let failing: BTreeSet<&str> = cases
-        .iter()
-        .filter(|case| !case.strict)
-        .map(|case| case.id.as_str())
-        .collect();
-    let mut tally = Tally { passed, failed: 0 };
-    for case in cases
-        .iter()
-        .filter(|case| !case.strict && !known.lists(&case.id))
-    {
-        tally.failed += 1;
-        println!(
-            "NEW FAILURE {} ({})\n    {}",
-            case.id, case.title, case.reason
-        );
-    }
-    let mended: Vec<&str> = cases
-        .iter()
-        .filter(|case| case.strict && known.lists(&case.id))
-        .map(|case| case.id.as_str())
-        .collect();
-    if !mended.is_empty() {
-        println!(
-            "{} listed cases pass now; shrink the list with `cargo xtask conformance --update`:",
-            mended.len()
-        );
-        for id in mended.iter().take(20) {
-            println!("    {id}");
-        }
-    }
-    println!(
-        "strict {passed} of {}; {} known failures, {} new ones",
-        cases.len(),
-        failing.len() - tally.failed,
-        tally.failed
-    );
-    Ok(tally)
+    Ok(known.judge(cases, "cargo xtask conformance --update"))
 }
+
+/// What stands above the list.
+const HEADER: &str = "\
+# Cases of PostgREST 14's specification that fail strictly today: the case, then the reason.
+# This list may only shrink. `cargo xtask conformance --update` rewrites it and keeps the reasons.
+";
 
 #[cfg(test)]
 mod tests {

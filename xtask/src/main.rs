@@ -2,8 +2,8 @@
 //!
 //! A plain program instead of shell scripts, so that a chore is typed, tested and works the same
 //! on every developer's machine. Start at [`run`]; each chore is one module:
-//! `tidy` (house rules, under a second), `test` (everything CI runs) and `conformance`
-//! (the replay of PostgREST's own specification).
+//! `tidy` (house rules, under a second), `test` (everything CI runs), `conformance` (the replay of
+//! PostgREST's own specification) and `clients-upstream` (the official clients' own tests).
 
 #![expect(
     clippy::print_stdout,
@@ -17,6 +17,7 @@ mod setup;
 mod step;
 mod test;
 mod tidy;
+mod upstream;
 
 use std::process::ExitCode;
 
@@ -36,8 +37,12 @@ Usage: cargo xtask <chore>
       --show N                        print the first N failures in full
       --keep                          leave the fixture cluster running until Enter is pressed
       --update                        rewrite tests/conformance/known-failures.txt
+  clients-upstream [options]          runs the official clients' own tests against the built binary
+      --only SUITE                    postgrest-js or postgrest-py
+      --update                        rewrite tests/clients/known-failures.txt
 
 FERROBASE_BIN names a binary to test instead of the development build.
+FERROBASE_SUITES names the folder with the clients' sources; without it, ../suites is looked at.
 ";
 
 fn main() -> ExitCode {
@@ -60,6 +65,8 @@ fn run(arguments: &[String]) -> Result<bool> {
         Some("tidy") => tidy::run(&repo),
         Some("test") => test::run(&repo, &test::Options::parse(arguments)?),
         Some("conformance") => conformance::run(&repo, &conformance::Options::parse(arguments)?)
+            .map(|tally| tally.failed == 0),
+        Some("clients-upstream") => upstream::run(&repo, &upstream::Options::parse(arguments)?)
             .map(|tally| tally.failed == 0),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");

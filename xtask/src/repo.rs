@@ -74,6 +74,16 @@ impl Repo {
             .then_some(folder)
     }
 
+    /// The folder with the official clients' own sources, whose tests no registry carries:
+    /// `FERROBASE_SUITES`, or else `suites` beside the checkout.
+    pub(crate) fn client_suites(&self) -> Option<PathBuf> {
+        let beside = || self.root.parent().map(|parent| parent.join("suites"));
+        std::env::var_os("FERROBASE_SUITES")
+            .map(PathBuf::from)
+            .or_else(beside)
+            .filter(|folder| folder.is_dir())
+    }
+
     /// Every file that is tracked or would be, relative to the root, sorted.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
         let listed = self.git([

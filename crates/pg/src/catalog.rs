@@ -15,6 +15,7 @@ mod model;
 mod raw;
 mod relationships;
 mod routines;
+mod settings;
 mod types;
 mod view_columns;
 
@@ -26,6 +27,8 @@ pub use model::{
     Junction, MediaHandler, QualifiedName, Relationship, Representation, ReturnKind, ReturnType,
     Routine, RoutineParam, Table, Volatility,
 };
+
+pub use settings::{pre_config, role_config};
 
 use crate::catalog::raw::{Raw, StoredView};
 use crate::{Error, Session};
@@ -89,18 +92,6 @@ pub async fn load_timezones(session: &mut Session) -> Result<HashSet<String>, Er
     Ok(rows
         .iter()
         .filter_map(|row| row.get(0).map(str::to_owned))
-        .collect())
-}
-
-/// The in-database configuration of the current user (`ALTER ROLE … SET
-/// pgrst.…`), names without `pgrst.`; settings for this database win.
-pub async fn role_config(session: &mut Session) -> Result<Vec<(String, String)>, Error> {
-    let rows = session
-        .query(include_str!("catalog/sql/role_config.sql"), &[])
-        .await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((row.get(0)?.to_owned(), row.get(1)?.to_owned())))
         .collect())
 }
 

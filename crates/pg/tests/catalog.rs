@@ -13,7 +13,7 @@ use kernel::{Clock, Tasks};
 use pg::catalog::live::{Event, keep_fresh};
 use pg::catalog::{
     Cardinality, Catalog, JsonShape, LoadOptions, QualifiedName, Relationship, ReturnKind,
-    Volatility, load, load_timezones, role_config,
+    Volatility, load, load_timezones, pre_config, role_config,
 };
 use pg::cluster::{Cluster, ClusterConfig};
 use pg::{Session, Target};
@@ -274,6 +274,11 @@ async fn settings(session: &mut Session) {
         ALTER ROLE gate SET pgrst.db_schemas = 'a=b, c';
         ALTER ROLE gate SET pgrst.jwt_aud = 'everywhere';
         ALTER ROLE gate IN DATABASE postgres SET pgrst.jwt_aud = 'here';
+        CREATE FUNCTION api.\"select\"() RETURNS void LANGUAGE sql
+          AS $$SELECT set_config('pgrst.db_max_rows', '500', false)$$;
+        CREATE FUNCTION api.nothing() RETURNS void LANGUAGE sql AS '';
+        CREATE FUNCTION api.writing() RETURNS void LANGUAGE sql AS 'CREATE TABLE api.t ()';
+        GRANT USAGE ON SCHEMA api TO gate;
         CREATE FUNCTION api.teapot() RETURNS void LANGUAGE sql
           AS $$SELECT set_config('response.status', '418', true)$$;
         SET SESSION AUTHORIZATION gate";
@@ -284,6 +289,16 @@ async fn settings(session: &mut Session) {
         config,
         [pair("db_schemas", "a=b, c"), pair("jwt_aud", "here")]
     );
+    let names = ["db_max_rows", "db_tx_end"].map(str::to_owned);
+    let function = QualifiedName::new("api", "select");
+    let none = pre_config(session, &api("nothing"), &names).await.unwrap();
+    assert_eq!(none, []);
+    let set = pre_config(session, &function, &names).await.unwrap();
+    assert_eq!(set, [pair("db_max_rows", "500")]);
+    for (name, state) in [("missing", "42883"), ("writing", "25006")] {
+        let error = pre_config(session, &api(name), &names).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some(state));
+    }
     let catalog = load(session, &options()).await.unwrap();
     assert_eq!(
         catalog.role_settings["visitor"],
@@ -306,6 +321,7 @@ async fn notifications_replace_the_catalog_and_survive_a_lost_connection() {
     let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let keeper = keep_fresh(
         database.target.clone(),
+        "Our \"own\"".to_owned(),
         options,
         catalog.clone(),
         move |event| {
@@ -329,9 +345,13 @@ async fn notifications_replace_the_catalog_and_survive_a_lost_connection() {
     let change =
         "CREATE TABLE api.fresh (); NOTIFY pgrst, 'reload schema'; NOTIFY pgrst, 'reload config'";
     session.script(change).await.unwrap();
-    assert!(matches!(next().await, Event::ConfigReloadRequested));
+    // Settings are asked for on the operator's channel alone.
     assert!(matches!(next().await, Event::Loaded { .. }));
     assert!(catalog.load().table(&api("fresh")).is_some());
+    let own = r#"NOTIFY "Our ""own""", 'reload config'; NOTIFY "Our ""own""", 'reload schema'"#;
+    session.script(own).await.unwrap();
+    assert!(matches!(next().await, Event::ConfigReloadRequested));
+    assert!(matches!(next().await, Event::Loaded { .. }));
 
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid();

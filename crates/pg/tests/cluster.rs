@@ -83,6 +83,7 @@ async fn cold_then_warm_then_nothing_left() {
         ("synchronous_commit", "on"),
         ("full_page_writes", "on"),
         ("wal_level", "logical"),
+        ("compute_query_id", "on"),
         ("jit", "off"),
         ("timezone", "UTC"),
         ("server_encoding", "UTF8"),

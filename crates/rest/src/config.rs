@@ -19,6 +19,9 @@ pub struct Config {
     pub max_rows: Option<u64>,
     /// `db-aggregates-enabled`
     pub aggregates_enabled: bool,
+    /// `url-use-legacy-target-names`: filters, orders and limits may call an
+    /// embed that has an alias by the name of its table as well.
+    pub legacy_target_names: bool,
     /// `db-plan-enabled`
     pub plan_enabled: bool,
     /// `db-pre-request`: a function run before every request's statement.
@@ -55,6 +58,7 @@ impl Default for Config {
             max_rows: None,
             aggregates_enabled: false,
             plan_enabled: false,
+            legacy_target_names: true,
             pre_request: None,
             rollback_all: false,
             transaction_choice: TransactionChoice::Operator,

@@ -58,7 +58,12 @@ pub enum RestError {
     /// 107: no media type that the client accepts can be made.
     MediaTypes(Vec<String>),
     /// 108: a filter or order names an embed that is not selected.
-    NotEmbedded(String),
+    NotEmbedded {
+        /// What it was called.
+        name: String,
+        /// The alias that it goes by instead, where it has one.
+        alias: Option<String>,
+    },
     /// 111: `response.headers` is not what it should be.
     GucHeaders,
     /// 112: `response.status` is not what it should be.
@@ -253,7 +258,7 @@ impl RestError {
             Self::InvalidPutFilters => "PGRST105",
             Self::UnacceptableSchema { .. } => "PGRST106",
             Self::MediaTypes(_) => "PGRST107",
-            Self::NotEmbedded(_) => "PGRST108",
+            Self::NotEmbedded { .. } => "PGRST108",
             Self::GucHeaders => "PGRST111",
             Self::GucStatus => "PGRST112",
             Self::PutLimitNotAllowed => "PGRST114",

@@ -73,6 +73,7 @@ fn answer(request: &str) -> String {
         schemas: vec!["api".to_owned()],
         aggregates_enabled: true,
         plan_enabled: true,
+        legacy_target_names: !request.contains("\n# url-use-legacy-target-names=false\n"),
         max_rows: None,
         ..Config::default()
     };

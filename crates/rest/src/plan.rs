@@ -247,6 +247,7 @@ fn input<'a>(
         range: call.range,
         rows_max: config.max_rows,
         aggregates: config.aggregates_enabled,
+        legacy_target_names: config.legacy_target_names,
     }
 }
 

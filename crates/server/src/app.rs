@@ -7,8 +7,9 @@ use std::sync::Arc;
 use kernel::{Clock, Rng, Tasks};
 use pg::{Pool, PoolConfig, Session, Target, catalog};
 
-use crate::config::{Config, ConfigError, Loaded, Sources, load};
+use crate::config::{Config, ConfigError, Loaded, Sources};
 use crate::gateway::{Gateway, World};
+use crate::in_database::{self, InDatabaseError};
 use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
@@ -60,6 +61,15 @@ pub enum StartError {
         #[source]
         source: pg::Error,
     },
+}
+
+impl From<InDatabaseError> for StartError {
+    fn from(error: InDatabaseError) -> Self {
+        match error {
+            InDatabaseError::Config(error) => Self::Config(error),
+            InDatabaseError::Database { what, source } => Self::Database { what, source },
+        }
+    }
 }
 
 /// What an app is put together from.
@@ -249,10 +259,7 @@ async fn with_database_settings(
     if !loaded.config.db.in_database_config {
         return Ok((loaded, sources));
     }
-    sources.database = catalog::role_config(session)
-        .await
-        .map_err(because("read the settings of the database role"))?;
-    let fresh = load(loaded.config.mode, &sources)?;
+    let fresh = in_database::read(session, loaded.config.mode, &mut sources).await?;
     // The others have been told by whoever loaded first.
     for warning in &fresh.warnings {
         if !loaded.warnings.contains(warning) {

@@ -1,11 +1,12 @@
 //! Settings: what was said (`ferrobase.toml`, environment, flags) becomes one
 //! checked [`Config`] that cannot be wrong, or one clear [`ConfigError`].
 //!
-//! Start at [`load`]. `table.rs` lists every setting, `sources.rs` merges who
-//! said what, `check.rs` gives it meaning. The environment is passed in: only
+//! Start at [`load`]. `table.rs` lists every setting (`key.rs` has a row's
+//! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
 mod check;
+mod key;
 mod nearest;
 mod sources;
 mod table;
@@ -18,8 +19,9 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
-pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value};
-pub use table::{KEYS, Key, Kind};
+pub use key::{Key, Kind};
+pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
+pub use table::KEYS;
 
 /// Which command is running; some defaults differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,11 +213,17 @@ pub enum TxEnd {
 
 /// The PostgREST dialect.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the operator"
+)]
 pub struct RestConfig {
     /// Errors carry details and hints.
     pub verbose_errors: bool,
     /// Filter by target name beside the alias.
     pub legacy_target_names: bool,
+    /// Serve the data API at `/` as well.
+    pub at_root: bool,
     /// What the root shows.
     pub openapi: OpenApiMode,
     /// Address the description names.
@@ -337,27 +345,22 @@ pub fn load(mode: Mode, sources: &Sources) -> Result<Loaded, ConfigError> {
     })
 }
 
-/// The channel that the catalog's keeper listens on, whatever was said.
-const CHANNEL: &str = "pgrst";
-
-/// Settings that are known and checked, but that nothing here obeys yet:
-/// whoever asks for another behaviour is told that it does not come.
+/// Settings that another one takes the effect from: whoever asks for a
+/// behaviour is told when it does not come.
 fn without_effect(
     config: &Config,
     settings: &BTreeMap<&'static str, Setting>,
 ) -> impl Iterator<Item = String> {
-    let channel = config.db.channel.as_deref();
-    let asked = [
-        ("db.pre_config", config.db.pre_config.is_some()),
-        ("db.channel", channel.is_some_and(|name| name != CHANNEL)),
-        ("rest.legacy_target_names", !config.rest.legacy_target_names),
-    ];
+    let pre_config = config.db.pre_config.is_some() && !config.db.in_database_config;
+    let asked = [("db.pre_config", "db.config", pre_config)];
     asked
         .into_iter()
-        .filter(|&(_, asked)| asked)
-        .filter_map(|(path, _)| {
+        .filter(|&(_, _, asked)| asked)
+        .filter_map(|(path, because, _)| {
             let origin = &settings.get(path)?.origin;
-            Some(format!("setting `{path}` ({origin}) has no effect yet"))
+            Some(format!(
+                "setting `{path}` ({origin}) has no effect while `{because}` is off"
+            ))
         })
 }
 

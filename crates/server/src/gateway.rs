@@ -58,6 +58,7 @@ pub struct Room {
     /// Its name in metrics and logs.
     pub name: &'static str,
     /// Where it is mounted, as `/rest/v1`; removed before the room sees a path.
+    /// Empty for a room that takes what no other room and no page of ours has.
     pub prefix: &'static str,
     /// How its clients expect errors.
     pub dialect: Dialect,
@@ -192,7 +193,10 @@ impl Gateway {
         peer: IpAddr,
     ) -> (Response<Body>, usize, Option<Arc<str>>) {
         let path = request.uri().path();
-        if let Some(page) = Page::of(path, request.method()) {
+        let page = Page::of(path, request.method());
+        // A room at the root has the root itself, too.
+        let has_root = path == "/" && self.room(path).is_some();
+        if let Some(page) = page.filter(|_| !has_root) {
             return (self.page(page).await, OWN, None);
         }
         let Some((place, room)) = self.room(path) else {

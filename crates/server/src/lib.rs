@@ -8,6 +8,7 @@
 //! * [`app`]: start and stop; read `app::App::start` first.
 //! * [`dev`]: `ferrobase dev` and `serve`: PostgreSQL, schema, project, then
 //!   the app; [`operate`] is what the other verbs do.
+//! * [`in_database`]: the settings that are kept there.
 //! * [`instance`]: who runs in a folder.
 //! * [`wire`]: which rooms there are and how they are built.
 //!
@@ -19,6 +20,7 @@ pub mod config;
 pub mod dev;
 pub mod gateway;
 pub mod health;
+pub mod in_database;
 pub mod instance;
 pub mod keys;
 pub mod lanes;

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kernel::Tasks;
-use pg::catalog::{self, Catalog, LoadOptions, QualifiedName, live};
+use pg::catalog::{self, Catalog, LoadOptions, live};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
 use rest::Rest;
 use rest::call::Root;
 use rest::call::prefer::TransactionChoice;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd, load};
+use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd};
 use crate::gateway::{Access, Dialect, Room};
 use crate::health::{Health, Probe};
+use crate::in_database::{self, qualified};
 use crate::metrics::Metrics;
 
 /// The database as rooms see it.
@@ -59,6 +60,8 @@ pub struct Rooms {
     pub rest: Arc<Rest>,
     /// Who somebody is; none where the database does not let us know.
     pub auth: Option<Arc<::auth::Auth>>,
+    /// It is at `/` as well.
+    rest_at_root: bool,
 }
 
 impl Rooms {
@@ -69,6 +72,7 @@ impl Rooms {
         Self {
             rest: Rest::new(rest_config(config), data.pool.clone(), catalog),
             auth,
+            rest_at_root: config.rest.at_root,
         }
     }
 
@@ -76,14 +80,15 @@ impl Rooms {
     /// tried.
     #[must_use]
     pub fn mounted(&self) -> Vec<Room> {
-        vec![
-            Room {
-                name: "rest",
-                prefix: "/rest/v1",
-                dialect: Dialect::Rest,
-                access: Access::Checked,
-                router: Arc::clone(&self.rest).router(),
-            },
+        let rest = |name, prefix| Room {
+            name,
+            prefix,
+            dialect: Dialect::Rest,
+            access: Access::Checked,
+            router: Arc::clone(&self.rest).router(),
+        };
+        let mut rooms = vec![
+            rest("rest", "/rest/v1"),
             Room {
                 name: "auth",
                 prefix: auth::PREFIX,
@@ -106,7 +111,12 @@ impl Rooms {
                     None => auth::switched_off(),
                 },
             },
-        ]
+        ];
+        if self.rest_at_root {
+            // Last, since it takes whatever nobody else has.
+            rooms.push(rest("rest_at_root", ""));
+        }
+        rooms
     }
 }
 
@@ -141,6 +151,7 @@ fn rest_config(config: &Config) -> rest::Config {
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,
         plan_enabled: config.db.plan_enabled,
+        legacy_target_names: config.rest.legacy_target_names,
         pre_request: config.db.pre_request.as_deref().map(qualified),
         rollback_all,
         transaction_choice,
@@ -157,14 +168,6 @@ fn rest_config(config: &Config) -> rest::Config {
         base_path: String::new(),
         minimal_errors: !config.rest.verbose_errors,
         body_bytes_max: usize::try_from(config.api.body_bytes_max).unwrap_or(usize::MAX),
-    }
-}
-
-/// `schema.name`, or a name that the search path finds.
-fn qualified(text: &str) -> QualifiedName {
-    match text.split_once('.') {
-        Some((schema, name)) => QualifiedName::new(schema, name),
-        None => QualifiedName::new("", text),
     }
 }
 
@@ -234,16 +237,16 @@ const RELOADS_WAITING: usize = 1;
 /// settings that are kept in it.
 pub fn background(loaded: Loaded, sources: Sources, data: &Data, rooms: &Rooms, tasks: &Tasks) {
     tasks.spawn("timezones", load_timezones(data.clone(), rooms.clone()));
-    if loaded.config.db.channel.is_none() {
+    let Some(channel) = loaded.config.db.channel.clone() else {
         return;
-    }
+    };
     let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
     let fresh = {
         let data = data.clone();
         async move {
             let target = data.pool.target().clone();
             let observe = move |event| observe(event, &reload);
-            live::keep_fresh(target, data.options, data.catalog, observe).await;
+            live::keep_fresh(target, channel, data.options, data.catalog, observe).await;
         }
     };
     let stop = tasks.token();
@@ -278,7 +281,7 @@ async fn load_timezones(data: Data, rooms: Rooms) {
     }
 }
 
-/// Reads the settings of the database role again whenever it is asked to.
+/// Reads the settings in the database again whenever it is asked to.
 async fn reconfigure(
     loaded: Loaded,
     mut sources: Sources,
@@ -287,26 +290,19 @@ async fn reconfigure(
     mut reloads: mpsc::Receiver<()>,
 ) {
     while reloads.recv().await.is_some() {
-        let settings = async {
-            let mut session = Session::connect(data.pool.target()).await?;
-            let settings = catalog::role_config(&mut session).await?;
-            session.close().await;
-            Ok::<_, pg::Error>(settings)
-        };
-        match settings.await {
-            Ok(settings) => sources.database = settings,
-            Err(error) => {
-                tracing::warn!(%error, "Settings not read; the old ones stay in force");
-                continue;
-            }
+        if !loaded.config.db.in_database_config {
+            continue;
         }
-        match load(loaded.config.mode, &sources) {
+        match in_database::read_again(&data.pool, loaded.config.mode, &mut sources).await {
             Ok(fresh) => {
                 data.options.store(Arc::new(load_options(&fresh.config)));
                 rooms.rest.reconfigure(rest_config(&fresh.config));
                 tracing::info!("Settings loaded");
             }
-            Err(error) => tracing::warn!(%error, "Settings refused; the old ones stay in force"),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "Settings not loaded; the old ones stay in force");
+            }
         }
     }
 }

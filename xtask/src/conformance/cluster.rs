@@ -1,4 +1,4 @@
-//! A throw-away PostgreSQL 15 that holds the specification's fixtures.
+//! A throw-away PostgreSQL 15 that holds the specification's fixtures, or none.
 //!
 //! It lives in the folder for temporary files and goes away with the run, also when the run is
 //! killed: the server asks the kernel to be stopped with its parent. Durability is switched off,
@@ -60,9 +60,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes the cluster, loads the fixtures and makes the first copy of them.
     pub(crate) fn start(data: &Path, version: Version) -> Result<Self> {
+        let cluster = Self::empty("conformance")?;
+        cluster.load(data, version)?;
+        Ok(cluster)
+    }
+
+    /// A cluster with nothing in it; `what` it is for is part of its folder's name.
+    pub(crate) fn empty(what: &str) -> Result<Self> {
         let bin = setup::postgres_15_bin().context("PostgreSQL is not installed")?;
-        let folder =
-            std::env::temp_dir().join(format!("ferrobase-conformance-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ferrobase-{what}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
         if setup::is_root() {
@@ -85,7 +91,6 @@ impl Cluster {
             server,
         };
         cluster.wait()?;
-        cluster.load(data, version)?;
         Ok(cluster)
     }
 
@@ -95,6 +100,11 @@ impl Cluster {
             "postgresql://Postgrest_Test_Authenticator@127.0.0.1:{}/pgrst",
             self.port
         )
+    }
+
+    /// The same for the superuser and a database.
+    pub(crate) fn superuser_uri(&self, database: &str) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -188,7 +198,7 @@ impl Cluster {
     }
 
     /// Runs psql as the superuser and returns what it complained about.
-    fn psql(&self, database: &str, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn psql(&self, database: &str, arguments: &[&str]) -> Result<String> {
         let output = Command::new(self.bin.join("psql"))
             .args([
                 "-X",

@@ -1,4 +1,5 @@
-//! `tests/conformance/known-failures.txt`: cases that fail today, one reason a line.
+//! A list of known failures: cases that fail today, one reason a line. There is one for PostgREST's
+//! specification and one for the official clients' own tests.
 //!
 //! A line is `<case id> <reason>`; lines that open with `#` are for readers. The list may only
 //! shrink: tidy compares it with the version before.
@@ -9,11 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::conformance::replay::Case;
-
-const HEADER: &str = "\
-# Cases of PostgREST 14's specification that fail strictly today: the case, then the reason.
-# This list may only shrink. `cargo xtask conformance --update` rewrites it and keeps the reasons.
-";
+use crate::step::Tally;
 
 /// The listed cases with their reasons.
 #[derive(Debug, Default)]
@@ -60,10 +57,6 @@ impl Known {
         self.reasons.contains_key(id)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.reasons.len()
-    }
-
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.reasons.keys().map(String::as_str)
     }
@@ -80,15 +73,61 @@ impl Known {
         }
     }
 
-    pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        let mut text = HEADER.to_owned();
+    /// Says what fails without being listed, and what is listed without failing. Passed and failed
+    /// count neither kind of known failure. `shrink` is the command that rewrites the list.
+    pub(crate) fn judge(&self, cases: &[Case], shrink: &str) -> Tally {
+        let passed = cases.iter().filter(|case| case.strict).count();
+        let failing = cases.iter().filter(|case| !case.strict);
+        let (listed, new): (Vec<_>, Vec<_>) = failing.partition(|case| self.lists(&case.id));
+        for case in &new {
+            println!(
+                "NEW FAILURE {} ({})\n    {}",
+                case.id, case.title, case.reason
+            );
+        }
+        let mended: Vec<&str> = cases
+            .iter()
+            .filter(|case| case.strict && self.lists(&case.id))
+            .map(|case| case.id.as_str())
+            .collect();
+        if !mended.is_empty() {
+            println!(
+                "{} listed cases pass now; shrink the list with `{shrink}`:",
+                mended.len()
+            );
+            for id in mended.iter().take(20) {
+                println!("    {id}");
+            }
+        }
+        println!(
+            "strict {passed} of {}; {} known failures, {} new ones",
+            cases.len(),
+            listed.len(),
+            new.len()
+        );
+        Tally {
+            passed,
+            failed: new.len(),
+        }
+    }
+
+    /// Writes the list below what is said to its readers.
+    pub(crate) fn save(&self, path: &Path, header: &str) -> Result<()> {
+        let mut text = header.to_owned();
         for (id, reason) in &self.reasons {
             text.push_str(id);
             text.push(' ');
             text.push_str(reason);
             text.push('\n');
         }
-        std::fs::write(path, text).with_context(|| format!("could not write {}", path.display()))
+        std::fs::write(path, text)
+            .with_context(|| format!("could not write {}", path.display()))?;
+        println!(
+            "{} now lists {} known failures",
+            path.display(),
+            self.reasons.len()
+        );
+        Ok(())
     }
 }
 

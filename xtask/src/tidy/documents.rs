@@ -7,7 +7,11 @@ use crate::conformance::Known;
 use crate::repo::Repo;
 use crate::tidy::{Complaint, File};
 
-const KNOWN_FAILURES: &str = "tests/conformance/known-failures.txt";
+/// The lists that may only shrink.
+const KNOWN_FAILURES: [&str; 2] = [
+    "tests/conformance/known-failures.txt",
+    "tests/clients/known-failures.txt",
+];
 
 /// Lock files name packages, not the mirror that one machine happened to use. The names are
 /// written in two halves so that this file does not trip its own rule.
@@ -23,7 +27,9 @@ const REGISTRY_HOSTS: [&str; 6] = [
 pub(super) fn check(repo: &Repo, files: &[File]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     complaints.extend(decisions(files));
-    complaints.extend(known_failures(repo, files));
+    for list in KNOWN_FAILURES {
+        complaints.extend(known_failures(repo, files, list));
+    }
     let parent = machine_folder(repo.root());
     for file in files {
         complaints.extend(leaks(file, parent.as_deref()));
@@ -55,8 +61,8 @@ fn decisions(files: &[File]) -> Vec<Complaint> {
 }
 
 /// The list is well-formed and has no case that the version before did not have.
-fn known_failures(repo: &Repo, files: &[File]) -> Vec<Complaint> {
-    let path = Path::new(KNOWN_FAILURES);
+fn known_failures(repo: &Repo, files: &[File], list: &str) -> Vec<Complaint> {
+    let path = Path::new(list);
     let Some(file) = files.iter().find(|file| file.path == path) else {
         return Vec::new();
     };
@@ -64,7 +70,7 @@ fn known_failures(repo: &Repo, files: &[File]) -> Vec<Complaint> {
         Ok(known) => known,
         Err(error) => return vec![Complaint::new(path, 1, format!("{error:#}"))],
     };
-    let Some(before) = version_before(repo, &file.text) else {
+    let Some(before) = version_before(repo, list, &file.text) else {
         return Vec::new();
     };
     let before: BTreeSet<&str> = before
@@ -90,8 +96,8 @@ fn known_failures(repo: &Repo, files: &[File]) -> Vec<Complaint> {
 
 /// The list as it was where this work branched off: on a branch the merge base with the main
 /// branch, with local edits the last commit, else the commit before. Nothing when it is new.
-fn version_before(repo: &Repo, now: &str) -> Option<String> {
-    let at = |commit: &str| repo.git(["show", &format!("{commit}:{KNOWN_FAILURES}")]);
+fn version_before(repo: &Repo, list: &str, now: &str) -> Option<String> {
+    let at = |commit: &str| repo.git(["show", &format!("{commit}:{list}")]);
     let head = repo.git(["rev-parse", "HEAD"])?;
     let base = repo.git(["merge-base", "HEAD", "origin/main"]);
     match base {

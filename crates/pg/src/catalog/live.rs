@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, LoadOptions, load};
-use crate::{Error, Notification, Session, Target};
+use crate::{Error, Notification, Session, SqlBuf, Target};
 
-/// The channel that PostgREST listens on and migrations notify.
-const LISTEN: &str = "LISTEN pgrst";
+/// The channel that the database itself notifies when its schema changes
+/// (`migrations/0006_change_watch.sql`), and so do other tools. Whatever the
+/// operator's channel is called, this one may ask for the schema.
+const WATCH: &str = "pgrst";
 
 /// A migration tends to notify once per statement; one load answers all of
 /// those that come within this time of one another.
@@ -44,7 +46,7 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// `NOTIFY pgrst, 'reload config'`.
+    /// `NOTIFY …, 'reload config'` on the operator's channel.
     ConfigReloadRequested,
     /// The connection is gone or loading failed; the old catalog stays and we
     /// try again after `retry_in`.
@@ -64,10 +66,11 @@ struct Requested {
 }
 
 impl Requested {
-    fn add(&mut self, notification: &Notification) {
+    fn add(&mut self, notification: &Notification, channel: &str) {
+        let is_watch = notification.channel == WATCH && channel != WATCH;
         match notification.payload.as_str() {
             "" | "reload schema" => self.schema = true,
-            "reload config" => self.config = true,
+            "reload config" if !is_watch => self.config = true,
             // The channel may be used for other things, too.
             _ => {}
         }
@@ -76,9 +79,10 @@ impl Requested {
 
 /// Listens and reloads until dropped. The first load happens right after
 /// connecting, so nothing that changed since the caller's own load is missed.
-/// `options` are read anew for every load.
+/// `options` are read anew for every load. `channel` is the operator's.
 pub async fn keep_fresh(
     target: Target,
+    channel: String,
     options: Arc<ArcSwap<LoadOptions>>,
     catalog: Arc<ArcSwap<Catalog>>,
     on_event: impl Fn(Event) + Send,
@@ -86,7 +90,7 @@ pub async fn keep_fresh(
     let mut retry_in = BACKOFF_MIN;
     loop {
         let connected = &mut false;
-        let Err(error) = listen(&target, &options, &catalog, &on_event, connected).await;
+        let Err(error) = listen(&target, &channel, &options, &catalog, &on_event, connected).await;
         if *connected {
             retry_in = BACKOFF_MIN;
         }
@@ -100,6 +104,7 @@ pub async fn keep_fresh(
 /// as far as a first catalog.
 async fn listen(
     target: &Target,
+    channel: &str,
     options: &ArcSwap<LoadOptions>,
     catalog: &ArcSwap<Catalog>,
     on_event: &(impl Fn(Event) + Send),
@@ -107,11 +112,15 @@ async fn listen(
 ) -> Result<std::convert::Infallible, Error> {
     let mut session = Session::connect(target).await?;
     // Listening before loading leaves no gap between the two.
-    answered(session.script(LISTEN)).await?;
+    for channel in [WATCH, channel] {
+        let mut listen = SqlBuf::new();
+        listen.lit("LISTEN ").ident(channel);
+        answered(session.query_buf(&listen)).await?;
+    }
     reload(&mut session, options, catalog, on_event).await?;
     *connected = true;
     loop {
-        let requested = wait(&mut session).await?;
+        let requested = wait(&mut session, channel).await?;
         if requested.config {
             on_event(Event::ConfigReloadRequested);
         }
@@ -122,13 +131,13 @@ async fn listen(
 }
 
 /// Waits for a notification, and a little for those that follow it.
-async fn wait(session: &mut Session) -> Result<Requested, Error> {
+async fn wait(session: &mut Session, channel: &str) -> Result<Requested, Error> {
     let mut requested = Requested::default();
-    requested.add(&first_notification(session).await?);
+    requested.add(&first_notification(session).await?, channel);
     let first = Instant::now();
     while first.elapsed() < COALESCE_MAX {
         match tokio::time::timeout(COALESCE, session.notification()).await {
-            Ok(notification) => requested.add(&notification?),
+            Ok(notification) => requested.add(&notification?, channel),
             Err(_) => break,
         }
     }

@@ -150,6 +150,10 @@ max_replication_slots = 10
 max_slot_wal_keep_size = 1GB
 wal_sender_timeout = 60s
 
+# Plans and statistics name their statements, as on the hosted platform. A
+# prepared statement pays for it once.
+compute_query_id = on
+
 timezone = 'UTC'
 log_timezone = 'UTC'
 lc_messages = 'C'

@@ -24,6 +24,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "services", "0005_services.sql"),
     migration!(6, "change_watch", "0006_change_watch.sql"),
     migration!(7, "table_guard", "0007_table_guard.sql"),
+    migration!(8, "api_settings", "0008_api_settings.sql"),
     migration!(9, "auth_room", "0009_auth_room.sql"),
     migration!(10, "auth_room_rest", "0010_auth_room_rest.sql"),
     migration!(12, "mail", "0012_mail.sql"),

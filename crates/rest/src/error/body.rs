@@ -63,7 +63,7 @@ impl RestError {
                 let types = types.join(", ");
                 format!("None of these media types are available: {types}")
             }
-            Self::NotEmbedded(name) => {
+            Self::NotEmbedded { name, .. } => {
                 format!("'{name}' is not an embedded resource in this request")
             }
             Self::UnsupportedMethod(method) => format!("Unsupported HTTP method: {method}"),
@@ -112,6 +112,9 @@ impl RestError {
             Self::RelatedOrderNotToOne { origin, target } => format!(
                 "'{origin}' and '{target}' do not form a many-to-one or one-to-one relationship"
             ),
+            Self::NotEmbedded { alias: Some(_), .. } => {
+                "Target names are not allowed in filters if they have an alias".to_owned()
+            }
             Self::UnacceptableFilter(_) => {
                 "Only is null or not is null filters are allowed on embedded resources".to_owned()
             }
@@ -148,8 +151,14 @@ impl RestError {
         match self {
             Self::Postgres(error) => error.hint.clone(),
             Self::Raised(raised) => raised.hint.clone(),
-            Self::NotEmbedded(name) => Some(format!(
+            Self::NotEmbedded { name, alias: None } => Some(format!(
                 "Verify that '{name}' is included in the 'select' query parameter."
+            )),
+            Self::NotEmbedded {
+                name,
+                alias: Some(alias),
+            } => Some(format!(
+                "Change '{name}' to '{alias}' in filters, orders or limits."
             )),
             Self::InvalidRaise(fault) => Some(fault.hint().to_owned()),
             Self::UnacceptableSchema { exposed, .. } => Some(format!(

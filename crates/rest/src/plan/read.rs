@@ -21,6 +21,10 @@ use crate::error::RestError;
 pub(crate) const SOURCE: &str = "pgrst_source";
 
 /// What a read is made of besides the query string.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about the request and switches of the operator"
+)]
 pub(crate) struct ReadInput<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) query: &'a Query,
@@ -37,6 +41,8 @@ pub(crate) struct ReadInput<'a> {
     pub(crate) rows_max: Option<u64>,
     /// `db-aggregates-enabled`
     pub(crate) aggregates: bool,
+    /// `url-use-legacy-target-names`
+    pub(crate) legacy_target_names: bool,
 }
 
 /// Plans the read.
@@ -196,19 +202,35 @@ fn join_conditions(
     }
 }
 
-/// The node that a path of embed names leads to.
+/// The node that a path of embed names leads to. `legacy`: an embed with an
+/// alias also answers to the name of its table, so that of two embeds of one
+/// table only the first can be spoken of.
 fn node_at<'n>(
     mut node: &'n mut ReadNode,
     path: &EmbedPath,
+    legacy: bool,
 ) -> Result<&'n mut ReadNode, RestError> {
     for step in path {
-        node = node
-            .children
-            .iter_mut()
-            .find(|child| child.name == *step || child.alias.as_ref() == Some(step))
-            .ok_or_else(|| RestError::NotEmbedded(step.clone()))?;
+        let named = |child: &ReadNode| {
+            child.result_name() == step.as_str() || (legacy && child.name == *step)
+        };
+        let Some(place) = node.children.iter().position(named) else {
+            return Err(not_embedded(node, step));
+        };
+        node = node.children.get_mut(place).ok_or(RestError::Internal)?;
     }
     Ok(node)
+}
+
+/// Names the alias of an embed that was called by its table's name.
+fn not_embedded(node: &ReadNode, name: &str) -> RestError {
+    let mut children = node.children.iter();
+    RestError::NotEmbedded {
+        name: name.to_owned(),
+        alias: children
+            .find(|child| child.name == name)
+            .and_then(|child| child.alias.clone()),
+    }
 }
 
 /// The table whose columns a node's filters and orders speak of.
@@ -225,7 +247,7 @@ fn place_filters(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestE
     // Simple filters stand before the trees, as written.
     for (path, filter) in &input.query.filters {
         if wanted(path) {
-            let node = node_at(root, path)?;
+            let node = node_at(root, path, input.legacy_target_names)?;
             let table = table_of(input, node);
             let filter = Resolver::new(input.catalog, &table).filter(filter);
             node.logic.push(filter);
@@ -233,7 +255,7 @@ fn place_filters(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestE
     }
     for (path, tree) in &input.query.logic {
         if wanted(path) {
-            let node = node_at(root, path)?;
+            let node = node_at(root, path, input.legacy_target_names)?;
             let table = table_of(input, node);
             let tree = Resolver::new(input.catalog, &table).logic(tree);
             node.logic.push(tree);
@@ -244,7 +266,7 @@ fn place_filters(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestE
 
 fn place_orders(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestError> {
     for (path, terms) in &input.query.order {
-        let node = node_at(root, path)?;
+        let node = node_at(root, path, input.legacy_target_names)?;
         let table = table_of(input, node);
         let resolver = Resolver::new(input.catalog, &table);
         node.order = terms.iter().map(|term| resolver.order(term)).collect();
@@ -258,7 +280,7 @@ fn place_ranges(input: &ReadInput<'_>, root: &mut ReadNode) -> Result<(), RestEr
     }
     root.range = input.range;
     for (path, range) in &input.query.embed_ranges {
-        node_at(root, path)?.range = *range;
+        node_at(root, path, input.legacy_target_names)?.range = *range;
     }
     Ok(())
 }
@@ -334,7 +356,10 @@ fn relate_orders(node: &mut ReadNode) -> Result<(), RestError> {
             .children
             .iter()
             .find(|child| child.result_name() == relation)
-            .ok_or_else(|| RestError::NotEmbedded(relation.clone()))?;
+            .ok_or_else(|| RestError::NotEmbedded {
+                name: relation.clone(),
+                alias: None,
+            })?;
         if !child.is_to_one() {
             let origin = node
                 .from_alias

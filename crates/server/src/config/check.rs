@@ -175,6 +175,7 @@ fn rest(merged: &Merged) -> Result<RestConfig, ConfigError> {
             _ => return Err(merged.invalid("rest.error_verbosity", "expected verbose or minimal")),
         },
         legacy_target_names: merged.flag("rest.legacy_target_names")?,
+        at_root: merged.flag("rest.at_root")?,
         openapi: match merged.text("openapi.mode") {
             "follow-privileges" => OpenApiMode::FollowPrivileges,
             "ignore-privileges" => OpenApiMode::IgnorePrivileges,

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::key::{Key, Kind};
 use super::nearest::nearest;
-use super::table::{self, KEYS, Key, Kind, POSTGREST_WITHOUT_EFFECT};
+use super::table::{self, KEYS, POSTGREST_WITHOUT_EFFECT};
 use super::{ConfigError, Mode};
 
 /// Who said so.
@@ -266,9 +267,25 @@ impl Merged {
 }
 
 fn of_the_data_api(key: &Key) -> bool {
-    const ELSEWHERE: [&str; 4] = ["db.url", "db.pool_size", "db.config", "db.channel_enabled"];
+    const ELSEWHERE: [&str; 5] = [
+        "db.url",
+        "db.pool_size",
+        "db.config",
+        "db.channel",
+        "db.channel_enabled",
+    ];
     let section = key.path.split('.').next().unwrap_or_default();
     matches!(section, "db" | "rest" | "openapi") && !ELSEWHERE.contains(&key.path)
+}
+
+/// The settings that the database may say, as it calls them: PostgREST's
+/// names in small letters.
+#[must_use]
+pub fn database_names() -> Vec<String> {
+    KEYS.iter()
+        .filter(|key| of_the_data_api(key))
+        .filter_map(|key| Some(key.postgrest?.to_ascii_lowercase()))
+        .collect()
 }
 
 fn from_toml(key: &Key, value: &toml::Value) -> Option<Value> {

@@ -5,80 +5,7 @@
 //! To add a setting: one row here, one field in [`super::Config`], one line in
 //! `check.rs`.
 
-/// What a setting's text must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Any text; empty means "none".
-    Text,
-    /// A whole number.
-    Number,
-    /// `true` or `false`.
-    Flag,
-    /// Several texts; in the environment separated by commas.
-    List,
-    /// Bytes, as `65536`, `64KiB` or `10MiB`.
-    Size,
-    /// A span of time, as `500ms`, `30s` or `5m`.
-    Span,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-}
-
-/// One setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Dotted path: section and name in `ferrobase.toml`.
-    pub path: &'static str,
-    /// What its text must look like.
-    pub kind: Kind,
-    /// The value when nobody says otherwise.
-    pub default: &'static str,
-    /// Another default under `serve`, where it differs.
-    pub serve_default: Option<&'static str>,
-    /// Whether `config explain` must hide the value.
-    pub secret: bool,
-    /// Foreign environment names: PostgREST's without `PGRST_`, in capitals.
-    pub postgrest: Option<&'static str>,
-    /// Foreign environment name of a self-hosted Supabase.
-    pub supabase: Option<&'static str>,
-    /// One sentence for people.
-    pub doc: &'static str,
-}
-
-const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
-    Key {
-        path,
-        kind,
-        default,
-        serve_default: None,
-        secret: false,
-        postgrest: None,
-        supabase: None,
-        doc,
-    }
-}
-
-impl Key {
-    const fn serve(mut self, default: &'static str) -> Self {
-        self.serve_default = Some(default);
-        self
-    }
-
-    const fn secret(mut self) -> Self {
-        self.secret = true;
-        self
-    }
-
-    const fn postgrest(mut self, name: &'static str) -> Self {
-        self.postgrest = Some(name);
-        self
-    }
-
-    const fn supabase(mut self, name: &'static str) -> Self {
-        self.supabase = Some(name);
-        self
-    }
-}
+use super::key::{Key, Kind, key};
 
 const TX_END: Kind = Kind::Choice(&[
     "commit",
@@ -371,6 +298,12 @@ pub static KEYS: &[Key] = &[
         "Filter embedded resources by target name beside the alias.",
     )
     .postgrest("URL_USE_LEGACY_TARGET_NAMES"),
+    key(
+        "rest.at_root",
+        Kind::Flag,
+        "false",
+        "Serve the data API at `/` as well, where PostgREST has it.",
+    ),
     key(
         "openapi.mode",
         OPENAPI_MODE,

@@ -229,25 +229,34 @@ fn the_projects_file_is_outranked_by_ours_and_sections_have_long_names() {
 
 #[test]
 fn what_is_not_obeyed_is_said() {
-    let asked = Sources {
-        file: Some(file(
-            "[db]\npre_config = 'f'\nchannel = 'other'\n[rest]\nlegacy_target_names = false",
-        )),
-        ..Sources::default()
+    let warnings = |text| {
+        let sources = Sources {
+            file: Some(file(text)),
+            ..Sources::default()
+        };
+        load(Mode::Dev, &sources).unwrap().warnings
     };
     assert_eq!(
-        load(Mode::Dev, &asked).unwrap().warnings,
-        [
-            "setting `db.pre_config` (ferrobase.toml) has no effect yet",
-            "setting `db.channel` (ferrobase.toml) has no effect yet",
-            "setting `rest.legacy_target_names` (ferrobase.toml) has no effect yet",
-        ]
+        warnings("[db]\npre_config = 'f'\nconfig = false"),
+        ["setting `db.pre_config` (ferrobase.toml) has no effect while `db.config` is off"]
     );
-    let default = Sources {
-        file: Some(file("[db]\nchannel = 'pgrst'\npre_config = ''")),
+    assert!(warnings("[db]\npre_config = 'f'").is_empty());
+    assert!(warnings("[db]\nconfig = false").is_empty());
+}
+
+#[test]
+fn the_database_does_not_say_where_to_connect_or_to_listen() {
+    let said = ["db_channel", "db_channel_enabled", "db_pool", "db_max_rows"];
+    let sources = Sources {
+        database: said.map(|name| (name.to_owned(), "7".to_owned())).into(),
         ..Sources::default()
     };
-    assert!(load(Mode::Dev, &default).unwrap().warnings.is_empty());
+    let db = load(Mode::Dev, &sources).unwrap().config.db;
+    assert_eq!(db.channel.as_deref(), Some("pgrst"));
+    assert_eq!((db.pool_size, db.max_rows), (None, Some(7)));
+    let names = database_names();
+    assert!(names.contains(&"db_max_rows".to_owned()));
+    assert!(!names.iter().any(|name| name.contains("channel")));
 }
 
 #[test]

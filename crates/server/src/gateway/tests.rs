@@ -62,6 +62,14 @@ fn room(name: &'static str, prefix: &'static str, access: Access) -> Room {
 }
 
 fn door(env: &[(&str, &str)]) -> Door {
+    let rooms = vec![
+        room("rest", "/rest/v1", Access::Checked),
+        room("storage", "/storage/v1", Access::Open),
+    ];
+    door_to(rooms, env)
+}
+
+fn door_to(rooms: Vec<Room>, env: &[(&str, &str)]) -> Door {
     let env = env
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -90,21 +98,15 @@ fn door(env: &[(&str, &str)]) -> Door {
         clock,
         rng,
         health: Health::default(),
-        metrics: Arc::new(Metrics::new(&["rest", "storage"])),
+        metrics: Arc::new(Metrics::new(
+            &rooms.iter().map(|room| room.name).collect::<Vec<_>>(),
+        )),
     };
     Door {
         anon_jwt: expose(&keys.anon_key),
         service_jwt: expose(&keys.service_role_key),
         user_jwt: keys.signing.sign(&user).unwrap().expose().to_owned(),
-        gateway: Gateway::new(
-            &config,
-            keys,
-            vec![
-                room("rest", "/rest/v1", Access::Checked),
-                room("storage", "/storage/v1", Access::Open),
-            ],
-            world,
-        ),
+        gateway: Gateway::new(&config, keys, rooms, world),
     }
 }
 
@@ -322,6 +324,24 @@ async fn token_errors_are_postgrests() {
         (500, Some("PGRST300"))
     );
     assert_eq!(keyless.role(&[]).await, "anon");
+}
+
+#[tokio::test]
+async fn a_room_at_the_root_takes_what_nobody_else_has() {
+    let rooms = vec![
+        room("storage", "/storage/v1", Access::Open),
+        room("root", "", Access::Checked),
+    ];
+    let door = door_to(rooms, &[]);
+    for (path, seen) in [
+        ("/", "/"),
+        ("/items?a=b", "/items?a=b"),
+        ("/storage/v11", "/storage/v11"),
+        ("/storage/v1/x", "/x"),
+    ] {
+        assert_eq!(door.get(path, &[]).await.body["uri"], seen, "{path}");
+    }
+    assert_eq!(door.get("/health", &[]).await.body["status"], "ok");
 }
 
 #[tokio::test]
