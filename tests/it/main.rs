@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod auth_security;
 mod cli;
 mod durability;
 mod garbage;

@@ -30,6 +30,9 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 /// For one answer; the server's own limit is shorter.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(75);
 
+/// On free ports.
+const DEV: [&str; 6] = ["dev", "--json", "--port", "0", "--db-port", "0"];
+
 /// The binary under test.
 pub(crate) fn binary() -> PathBuf {
     if let Some(given) = std::env::var_os("FERROBASE_BIN") {
@@ -155,11 +158,25 @@ impl Ferrobase {
         Self::try_dev(folder, arguments).unwrap_or_else(|done| panic!("it ended: {done:?}"))
     }
 
+    /// The same with more of an environment.
+    pub(crate) fn dev_in(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let started = Self::start(folder, &DEV, environment);
+        started.unwrap_or_else(|done| panic!("it ended: {done:?}"))
+    }
+
     /// The same, or how it ended instead.
     pub(crate) fn try_dev(folder: &Path, arguments: &[&str]) -> Result<Self, Done> {
-        let mut all = vec!["dev", "--json", "--port", "0", "--db-port", "0"];
-        all.extend(arguments);
-        let mut child = command(folder, &all).spawn().unwrap();
+        Self::start(folder, &[&DEV[..], arguments].concat(), &[])
+    }
+
+    /// Any verb that serves, or how it ended instead.
+    pub(crate) fn start(
+        folder: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Done> {
+        let mut command = command(folder, arguments);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let stderr = collect(&mut child);
         let lines = lines(&mut child);
         let deadline = Instant::now() + READY_WAIT;
