@@ -251,6 +251,20 @@ impl Ferrobase {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// The first line on standard error that holds this: what is logged is
+    /// written by a thread of its own and may come late.
+    pub(crate) fn said(&self, text: &str) -> String {
+        let deadline = Instant::now() + ANSWER_WAIT;
+        loop {
+            let all = self.stderr();
+            if let Some(line) = all.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "nothing about {text}: {all}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// A signed-in user's token; `more` is laid over the usual claims.
     pub(crate) fn token(&self, sub: &str, more: &Value) -> String {
         let mut claims = json!({

@@ -179,11 +179,21 @@ fn likeness(auth: &Auth, mut user: User, by: By, data: Map<String, serde_json::V
     user.banned_until = None;
     user.identities.clear();
     user.factors.clear();
-    user.user_metadata = new.user_metadata;
     user.app_metadata = new.app_metadata;
-    match by {
-        By::Email => user.phone.clear(),
-        By::Phone => user.email.clear(),
+    let address = match by {
+        By::Email => {
+            user.phone.clear();
+            &user.email
+        }
+        By::Phone => {
+            user.email.clear();
+            &user.phone
+        }
+    };
+    // What a new account's identity would have put there.
+    user.user_metadata = own_identity_data(new.id, by.as_str(), address, false);
+    for (name, value) in new.user_metadata {
+        user.user_metadata.entry(name).or_insert(value);
     }
     user
 }
