@@ -8,7 +8,9 @@
 )]
 
 mod auth_security;
+mod auth_start;
 mod cli;
+mod door;
 mod durability;
 mod garbage;
 mod isolation;
