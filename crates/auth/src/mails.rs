@@ -322,7 +322,10 @@ impl Auth {
         let hooks = &self.parts.hooks;
         if hooks.has(Point::SendEmail) {
             let user = user.document();
-            return Ok(hooks.send_email(Some(tx.open()), &user, told, ip).await?);
+            // Boxed: most projects have no hook, and every mail would carry its
+            // size along.
+            let sent = Box::pin(hooks.send_email(Some(tx.open()), &user, told, ip));
+            return Ok(sent.await?);
         }
         for mail in mails {
             tx.run_for("Error sending email", self.parts.outbox.enqueue(mail)?)
@@ -388,9 +391,8 @@ impl Auth {
             };
             // Within the transaction: a function of the database needs no
             // second connection, and a message that fails leaves no code.
-            hooks
-                .send_sms(Some(tx.open()), &user.document(), &sms, "")
-                .await?;
+            let user = user.document();
+            Box::pin(hooks.send_sms(Some(tx.open()), &user, &sms, "")).await?;
             return Ok((otp, None));
         }
         let Some(messenger) = &self.parts.messenger else {

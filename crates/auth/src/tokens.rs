@@ -197,6 +197,6 @@ impl Auth {
             method.as_str(),
             ip.unwrap_or_default(),
         );
-        Ok(Value::Object(claims.await?))
+        Ok(Value::Object(Box::pin(claims).await?))
     }
 }

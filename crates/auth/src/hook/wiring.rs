@@ -68,14 +68,14 @@ impl Auth {
     /// connection.
     pub(crate) async fn before_user_created(&self, user: &Value, call: &Call) -> Result<()> {
         let (hooks, ip) = (&self.parts.hooks, call.address_text());
-        Ok(hooks.before_user_created(user, &ip).await?)
+        Ok(Box::pin(hooks.before_user_created(user, &ip)).await?)
     }
 
     /// Tells of a user who was made, once that is certain. As in GoTrue, who
     /// asked hears of a failure; the user stays.
     pub(crate) async fn after_user_created(&self, user: &Value, call: &Call) -> Result<()> {
         let (hooks, ip) = (&self.parts.hooks, call.address_text());
-        Ok(hooks.after_user_created(user, &ip).await?)
+        Ok(Box::pin(hooks.after_user_created(user, &ip)).await?)
     }
 }
 
@@ -92,7 +92,7 @@ impl Messenger for Hooks {
                 sms_type: message.channel.clone(),
                 phone: message.phone.clone(),
             };
-            self.send_sms(None, &message.user, &sms, "").await?;
+            Box::pin(self.send_sms(None, &message.user, &sms, "")).await?;
             Ok(None)
         })
     }

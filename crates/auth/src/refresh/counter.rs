@@ -161,7 +161,7 @@ mod tests {
         }
         // Another count under the old signature, with a proper checksum.
         let mut bytes = URL_SAFE_NO_PAD.decode(good).expect("base64");
-        bytes[17] ^= 1;
+        *bytes.get_mut(17).expect("a counter") ^= 1;
         bytes.truncate(bytes.len() - CHECKSUM_LENGTH);
         let sum = digest::digest(&digest::SHA256, &bytes);
         bytes.extend(sum.as_ref().iter().take(CHECKSUM_LENGTH));

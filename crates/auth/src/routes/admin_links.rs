@@ -107,6 +107,14 @@ async fn invited(tx: &Tx, admin: &Admin, user: &User) -> Result<()> {
         .await
 }
 
+/// Where the link leads in the end, if that is allowed.
+fn destination(auth: &Auth, call: &Call, params: &Params) -> String {
+    if auth.config.redirects.allows(&params.redirect_to) {
+        return params.redirect_to.clone();
+    }
+    call.referrer(auth)
+}
+
 pub(crate) async fn generate(
     State(auth): State<Arc<Auth>>,
     admin: Admin,
@@ -114,11 +122,7 @@ pub(crate) async fn generate(
 ) -> Result<Response> {
     let mut params: Params = call.json()?;
     params.email = accounts::email(&params.email)?;
-    let redirect_to = if auth.config.redirects.allows(&params.redirect_to) {
-        params.redirect_to.clone()
-    } else {
-        call.referrer(&auth)
-    };
+    let redirect_to = destination(&auth, &call, &params);
     let audience = call.audience(&auth);
     let user = auth.store.user_by_email(&params.email, &audience).await?;
     if user.is_none() {
@@ -130,8 +134,9 @@ pub(crate) async fn generate(
         None
     };
     let otp = otp(&auth.rng, auth.config.mail.otp_length);
+    let data = params.data.clone().unwrap_or_default();
     let new = if user.is_none() && matches!(params.kind.as_str(), "signup" | "invite") {
-        let data = params.data.clone().unwrap_or_default();
+        let data = data.clone();
         Some(auth.to_be(&call, &params.email, hash, data).await?)
     } else {
         None
@@ -145,7 +150,6 @@ pub(crate) async fn generate(
         (_, Some(user)) if new.is_some() => user,
         ("signup" | "invite", Some(user)) if user.is_confirmed() => return Err(taken()),
         ("signup", Some(mut user)) => {
-            let data = params.data.clone().unwrap_or_default();
             tx.merge_user_metadata(&mut user, &data).await?;
             user
         }
@@ -175,11 +179,14 @@ pub(crate) async fn generate(
         auth.after_user_created(&body, &call).await?;
     }
     if let Some(body) = body.as_object_mut() {
-        body.insert("action_link".to_owned(), link.into());
-        body.insert("email_otp".to_owned(), otp.into());
-        body.insert("hashed_token".to_owned(), token.into());
-        body.insert("verification_type".to_owned(), params.kind.into());
-        body.insert("redirect_to".to_owned(), redirect_to.into());
+        let told = [
+            ("action_link", link),
+            ("email_otp", otp),
+            ("hashed_token", token),
+            ("verification_type", params.kind),
+            ("redirect_to", redirect_to),
+        ];
+        body.extend(told.map(|(name, text)| (name.to_owned(), text.into())));
     }
     Ok(json_response(StatusCode::OK, &body))
 }

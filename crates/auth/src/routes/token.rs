@@ -164,7 +164,7 @@ async fn prove(
 /// Tells the project's hook what was tried; it may refuse.
 async fn asked(auth: &Auth, call: &Call, user: &User, valid: bool) -> Result<()> {
     let (hooks, id, ip) = (&auth.parts.hooks, user.id.to_string(), call.address_text());
-    let verdict = hooks.password_verification(&id, valid, &ip).await?;
+    let verdict = Box::pin(hooks.password_verification(&id, valid, &ip)).await?;
     let decision = match verdict {
         HookVerdict::Continue => return Ok(()),
         HookVerdict::Reject(decision) => decision,
