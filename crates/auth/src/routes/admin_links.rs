@@ -136,8 +136,7 @@ pub(crate) async fn generate(
     let otp = otp(&auth.rng, auth.config.mail.otp_length);
     let data = params.data.clone().unwrap_or_default();
     let new = if user.is_none() && matches!(params.kind.as_str(), "signup" | "invite") {
-        let data = data.clone();
-        Some(auth.to_be(&call, &params.email, hash, data).await?)
+        Some(auth.to_be(&call, &params.email, hash, data.clone()).await?)
     } else {
         None
     };
