@@ -11,13 +11,21 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use kernel::Secret;
+use kernel::{Secret, Tasks};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::{PASSWORD, Room, Services, claims, text};
 
 const SECRET: &str = "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Until the test's runtime ends.
+fn serve(listener: TcpListener, router: Router) {
+    Tasks::new().spawn(
+        "service",
+        async move { axum::serve(listener, router).await },
+    );
+}
 
 /// A service of the project's that remembers what it was told.
 #[derive(Clone, Default)]
@@ -32,11 +40,12 @@ impl Service {
         let router = Router::new()
             .route("/hook", post(Self::answer))
             .with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        serve(listener, router);
         format!("http://{address}/hook")
     }
 
     /// Refuses what is not signed, and who is called as somebody unwanted.
+    #[expect(clippy::unused_async, reason = "handlers are")]
     async fn answer(
         State(service): State<Self>,
         headers: HeaderMap,
@@ -201,7 +210,7 @@ async fn proofs_of_being_human_are_asked_for_at_every_door() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let uri = format!("http://{}/", listener.local_addr().expect("bound"));
     let router = Router::new().route("/", post(siteverify));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    serve(listener, router);
     let room = Room::beside(captcha(), |client| {
         let provider = Provider::Compatible(uri.parse().expect("a uri"));
         let captcha = Captcha::new(provider, &Secret::new("s"), client);
@@ -259,7 +268,7 @@ async fn leaked_passwords_are_refused() {
     // SHA-1 of `password` is 5BAA6 1E4C9B93F3F0682250B6CF8331B7EE68FD8.
     let range = || async { "1E4C9B93F3F0682250B6CF8331B7EE68FD8:3" };
     let router = Router::new().route("/range/{prefix}", get(range));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    serve(listener, router);
     let room = Room::beside(json!({}), |client| Services {
         breached: Some(Arc::new(Pwned::at(&url, client))),
         ..Services::default()
