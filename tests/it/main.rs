@@ -8,7 +8,10 @@
 )]
 
 mod access;
+mod auth_security;
+mod auth_start;
 mod cli;
+mod door;
 mod durability;
 mod garbage;
 mod isolation;

@@ -30,6 +30,9 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 /// For one answer; the server's own limit is shorter.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(75);
 
+/// On free ports.
+const DEV: [&str; 6] = ["dev", "--json", "--port", "0", "--db-port", "0"];
+
 /// The binary under test.
 pub(crate) fn binary() -> PathBuf {
     if let Some(given) = std::env::var_os("FERROBASE_BIN") {
@@ -94,6 +97,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
                 .into_iter()
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         )
+        // Several run at once, and a taken port would be a warning.
+        .env("FERROBASE__INBOX__PORT", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -153,11 +158,25 @@ impl Ferrobase {
         Self::try_dev(folder, arguments).unwrap_or_else(|done| panic!("it ended: {done:?}"))
     }
 
+    /// The same with more of an environment.
+    pub(crate) fn dev_in(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let started = Self::start(folder, &DEV, environment);
+        started.unwrap_or_else(|done| panic!("it ended: {done:?}"))
+    }
+
     /// The same, or how it ended instead.
     pub(crate) fn try_dev(folder: &Path, arguments: &[&str]) -> Result<Self, Done> {
-        let mut all = vec!["dev", "--json", "--port", "0", "--db-port", "0"];
-        all.extend(arguments);
-        let mut child = command(folder, &all).spawn().unwrap();
+        Self::start(folder, &[&DEV[..], arguments].concat(), &[])
+    }
+
+    /// Any verb that serves, or how it ended instead.
+    pub(crate) fn start(
+        folder: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Done> {
+        let mut command = command(folder, arguments);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let stderr = collect(&mut child);
         let lines = lines(&mut child);
         let deadline = Instant::now() + READY_WAIT;
@@ -230,6 +249,20 @@ impl Ferrobase {
     /// What it has said on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// The first line on standard error that holds this: what is logged is
+    /// written by a thread of its own and may come late.
+    pub(crate) fn said(&self, text: &str) -> String {
+        let deadline = Instant::now() + ANSWER_WAIT;
+        loop {
+            let all = self.stderr();
+            if let Some(line) = all.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "nothing about {text}: {all}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// A signed-in user's token; `more` is laid over the usual claims.

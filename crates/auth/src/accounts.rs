@@ -87,7 +87,8 @@ impl Auth {
 
     /// Refuses passwords that are too easy.
     pub(crate) async fn check_password(&self, password: &str) -> Result<()> {
-        match self.config.password.check(password, None).await {
+        let breached = self.parts.breached.as_deref();
+        match self.config.password.check(password, breached).await {
             Ok(()) => Ok(()),
             Err(Weakness::TooLong) => Err(AuthError::invalid(
                 "Password cannot be longer than 72 characters",

@@ -21,7 +21,9 @@ use url::Url;
 use crate::limits::LimitsConfig;
 use crate::password::PasswordRules;
 use crate::redirect::Allowed;
-pub use features::{Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider};
+pub use features::{
+    BreachedPasswords, Captcha, Factors, Hook, Hooks, OAuthServer, Passkeys, Provider,
+};
 pub use legacy::Legacy;
 use raw::{Raw, wrong};
 pub use sections::{Mail, Phone, Smtp, Template, TestOtps};
@@ -63,6 +65,8 @@ pub struct Config {
     pub phone: Phone,
     /// What a password must be.
     pub password: PasswordRules,
+    /// Where leaked passwords are looked up, if they are.
+    pub breached: Option<BreachedPasswords>,
     /// A new password needs a recent session or a nonce.
     pub reauthenticate_for_password: bool,
     /// A new password needs the old one.
@@ -153,7 +157,8 @@ impl Config {
             return Err(wrong("jwt_expiry", "1 to 604800 seconds"));
         }
         let mail = Mail::read(&raw)?;
-        let smtp = mail.smtp.is_some();
+        let hooks = Hooks::read(&raw)?;
+        let sends = mail.smtp.is_some() || hooks.send_email.is_some();
         Ok(Self {
             redirects: Allowed::new(&site_url, &redirects),
             issuer: raw
@@ -184,6 +189,7 @@ impl Config {
             mail,
             phone: Phone::read(&raw)?,
             password: sections::password_rules(&raw)?,
+            breached: BreachedPasswords::read(&raw)?,
             reauthenticate_for_password: raw.flag(
                 "email.secure_password_change",
                 "SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION",
@@ -225,9 +231,9 @@ impl Config {
             oauth_server: OAuthServer::read(&raw)?,
             external: Provider::read_all(&raw)?,
             legacy: Legacy::read(&raw)?,
-            hooks: Hooks::read(&raw)?,
+            hooks,
             captcha: Captcha::read(&raw)?,
-            limits: sections::limits(&raw, smtp)?,
+            limits: sections::limits(&raw, sends)?,
             database_role: "supabase_auth_admin".to_owned(),
         })
     }

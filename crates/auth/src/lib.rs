@@ -22,7 +22,6 @@ pub mod config;
 pub mod error;
 mod factors;
 pub mod hook;
-mod hooks;
 pub mod inbox;
 mod legacy;
 pub mod limits;

@@ -149,7 +149,7 @@ impl Auth {
         if new.email.is_empty() && !guest.email_optional {
             return Err(guest.unverified(false));
         }
-        self.before_user_created(tx, &preview(&new)).await?;
+        self.before_user_created(&preview(&new), call).await?;
         let mut user = tx.insert_user(&new).await?;
         tx.insert_identity(&mut user, guest.provider, guest.data())
             .await?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kernel::Secret;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::codes::{PKCE_PREFIX, otp, token_hash};
 use crate::error::{AuthError, Code, Result, code};
+use crate::hook::{EmailData, Point, Sms};
 use crate::limits::Kind;
 use crate::model::User;
 use crate::ports::{Mail, Message};
@@ -181,21 +182,21 @@ impl Auth {
             data.insert("RedirectTo".to_owned(), redirect_to.as_str().into());
         }
         self.check_authorized(&user.email)?;
-        let hook_data = json!({
-            "token": otp,
-            "token_hash": hash,
-            "redirect_to": redirect_to,
-            "email_action_type": mail.action(),
-            "site_url": self.config.external_url.as_str(),
-            "token_new": "",
-            "token_hash_new": "",
-        });
+        let told = EmailData {
+            token: otp,
+            token_hash: hash,
+            redirect_to,
+            email_action_type: mail.action().to_owned(),
+            site_url: self.config.external_url.to_string(),
+            ..EmailData::default()
+        };
         let one = Mail {
             template: mail.template(),
             to: user.email.clone(),
             data,
         };
-        self.send_mails(tx, user, &[one], &hook_data).await
+        self.send_mails(tx, (user, &call.address_text()), &[one], &told)
+            .await
     }
 
     /// Asks for the confirmation of a new address, at the old one too where
@@ -257,8 +258,13 @@ impl Auth {
             });
             codes.push((otp, hash));
         }
-        let hook_data = change_hook_data(&codes, &redirect_to, self.config.external_url.as_str());
-        self.send_mails(tx, user, &mails, &hook_data).await
+        let told = EmailData {
+            redirect_to,
+            site_url: self.config.external_url.to_string(),
+            ..change_data(codes)
+        };
+        self.send_mails(tx, (user, &call.address_text()), &mails, &told)
+            .await
     }
 
     /// Tells the user what was done to their account, where that is wanted.
@@ -284,9 +290,12 @@ impl Auth {
             to: to.to_owned(),
             data,
         };
-        let hook_data =
-            json!({"email_action_type": kind, "site_url": self.config.external_url.as_str()});
-        self.send_mails(tx, user, &[mail], &hook_data).await
+        let told = EmailData {
+            email_action_type: kind.to_owned(),
+            site_url: self.config.external_url.to_string(),
+            ..EmailData::default()
+        };
+        self.send_mails(tx, (user, ""), &[mail], &told).await
     }
 
     fn mail_data(&self, user: &User) -> Map<String, Value> {
@@ -300,9 +309,9 @@ impl Auth {
     async fn send_mails(
         &self,
         tx: &Tx,
-        user: &User,
+        (user, ip): (&User, &str),
         mails: &[Mail],
-        hook_data: &Value,
+        told: &EmailData,
     ) -> Result<()> {
         if !self.config.mail.autoconfirm && self.limits.check_all(Kind::EmailSent).is_err() {
             return Err(AuthError::too_many(
@@ -310,10 +319,13 @@ impl Auth {
                 "email rate limit exceeded",
             ));
         }
-        if let Some(hook) = &self.config.hooks.send_email {
-            let input = json!({"user": user.document(), "email_data": hook_data});
-            self.ask(tx, hook, &input).await?;
-            return Ok(());
+        let hooks = &self.parts.hooks;
+        if hooks.has(Point::SendEmail) {
+            let user = user.document();
+            // Boxed: most projects have no hook, and every mail would carry its
+            // size along.
+            let sent = Box::pin(hooks.send_email(Some(tx.open()), &user, told, ip));
+            return Ok(sent.await?);
         }
         for mail in mails {
             tx.run_for("Error sending email", self.parts.outbox.enqueue(mail)?)
@@ -370,11 +382,17 @@ impl Auth {
             ));
         }
         let otp = otp(&self.rng, config.otp_length);
-        if let Some(hook) = &self.config.hooks.send_sms
-            && hook.uri.starts_with("pg-functions://")
-        {
-            let input = json!({"user": user.document(), "sms": {"otp": otp, "phone": phone}});
-            self.ask(tx, hook, &input).await?;
+        let hooks = &self.parts.hooks;
+        if hooks.has(Point::SendSms) {
+            let sms = Sms {
+                otp: otp.clone(),
+                sms_type: channel.to_owned(),
+                phone: phone.to_owned(),
+            };
+            // Within the transaction: a function of the database needs no
+            // second connection, and a message that fails leaves no code.
+            let user = user.document();
+            Box::pin(hooks.send_sms(Some(tx.open()), &user, &sms, "")).await?;
             return Ok((otp, None));
         }
         let Some(messenger) = &self.parts.messenger else {
@@ -398,21 +416,21 @@ impl Auth {
 
 /// What hooks hear of a change of address. The pairs are crossed, as they
 /// always were: `token_hash` belongs to `token_new`.
-fn change_hook_data(codes: &[(String, String)], redirect_to: &str, site_url: &str) -> Value {
-    let (new_otp, new_hash) = codes.first().cloned().unwrap_or_default();
-    let (token, token_new, token_hash_new) = match codes.get(1) {
-        Some((otp, hash)) => (otp.clone(), new_otp, hash.clone()),
+fn change_data(codes: Vec<(String, String)>) -> EmailData {
+    let mut codes = codes.into_iter();
+    let (new_otp, token_hash) = codes.next().unwrap_or_default();
+    let (token, token_new, token_hash_new) = match codes.next() {
+        Some((otp, hash)) => (otp, new_otp, hash),
         None => (new_otp, String::new(), String::new()),
     };
-    json!({
-        "token": token,
-        "token_hash": new_hash,
-        "redirect_to": redirect_to,
-        "email_action_type": "email_change",
-        "site_url": site_url,
-        "token_new": token_new,
-        "token_hash_new": token_hash_new,
-    })
+    EmailData {
+        token,
+        token_hash,
+        email_action_type: "email_change".to_owned(),
+        token_new,
+        token_hash_new,
+        ..EmailData::default()
+    }
 }
 
 impl Tx {

@@ -7,10 +7,11 @@ use pg::Pool;
 
 use crate::config::Config;
 use crate::error::{AuthError, Result, code};
+use crate::hook::Hooks;
 use crate::limits::Limits;
 use crate::oidc::provider::Providers;
 use crate::outbound::Client;
-use crate::password::Passwords;
+use crate::password::{Breached, Passwords};
 use crate::ports::{Humans, Messenger, Outbox, Signer};
 use crate::request::Call;
 use crate::store::Store;
@@ -37,8 +38,12 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Speaks to providers, at the addresses that the settings name.
     pub outside: Client,
+    /// The project's own functions and services; they may be none.
+    pub hooks: Hooks,
     /// Messages to phones; none when nobody sends any.
     pub messenger: Option<Arc<dyn Messenger>>,
+    /// Leaked passwords; none when they are not looked up.
+    pub breached: Option<Arc<dyn Breached>>,
     /// Proof of being human; none when it is not asked for.
     pub humans: Option<Arc<dyn Humans>>,
 }
@@ -74,17 +79,13 @@ impl Auth {
         struct Security {
             captcha_token: String,
         }
-        let Some(humans) = self
-            .parts
-            .humans
-            .as_ref()
-            .filter(|_| self.config.captcha.is_some())
-        else {
-            return Ok(());
-        };
-        if call.is_admin(self) {
+        if self.config.captcha.is_none() || call.is_admin(self) {
             return Ok(());
         }
+        // Whoever forgot to hand over a service has not switched it off.
+        let Some(humans) = &self.parts.humans else {
+            return Err(AuthError::Internal("captcha verification process failed"));
+        };
         let body: Body = call.json().unwrap_or_default();
         let token = body.gotrue_meta_security.captcha_token.trim().to_owned();
         let refused = |why: &str| {

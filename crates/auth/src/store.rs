@@ -202,6 +202,11 @@ impl Tx {
             .map_err(AuthError::database(DATABASE))
     }
 
+    /// For a hook that is a function of the database: it sees what happens here.
+    pub(crate) fn open(&self) -> &OpenTx {
+        &self.open
+    }
+
     /// A new id.
     pub(crate) fn uuid(&self) -> Uuid {
         self.rng.uuid()

@@ -71,7 +71,10 @@ impl Workspace {
         let project = Project::load(&root, &|name| environment.get(name).map(str::to_owned))?;
         let sources = Sources {
             auth: of_auth(project.as_ref(), environment)?.into(),
-            project: project.as_ref().map(of_project).unwrap_or_default(),
+            project: project
+                .as_ref()
+                .map(|project| of_project(project, mode))
+                .unwrap_or_default(),
             file: settings_file(&root)?,
             env: environment.variables.clone(),
             flags,
@@ -137,8 +140,15 @@ fn of_auth(project: Option<&Project>, environment: &Environment) -> Result<AuthS
 }
 
 /// What `supabase/config.toml` says, by our names.
-fn of_project(project: &Project) -> Vec<(&'static str, String)> {
-    let (api, db) = (&project.config.api, &project.config.db);
+fn of_project(project: &Project, mode: Mode) -> Vec<(&'static str, String)> {
+    let (api, db, inbox) = (
+        &project.config.api,
+        &project.config.db,
+        &project.config.inbox,
+    );
+    // The file is written for a developer's machine and says so in every
+    // project; on a server it must not show sign-in links to the next account.
+    let shown = inbox.enabled.filter(|_| mode == Mode::Dev);
     let join = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(","));
     let said = [
         ("api.port", api.port.map(|port| port.to_string())),
@@ -146,6 +156,8 @@ fn of_project(project: &Project) -> Vec<(&'static str, String)> {
         ("db.extra_search_path", join(&api.extra_search_path)),
         ("db.max_rows", api.max_rows.map(|rows| rows.to_string())),
         ("db.port", db.port.map(|port| port.to_string())),
+        ("inbox.enabled", shown.map(|shown| shown.to_string())),
+        ("inbox.port", inbox.port.map(|port| port.to_string())),
     ];
     said.into_iter()
         .filter_map(|(path, value)| Some((path, value?)))

@@ -17,6 +17,7 @@ use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
 use crate::metrics::Metrics;
+use crate::wire::inbox::Shown;
 use crate::wire::{self, Data, Rooms};
 
 /// Time and randomness, handed in by the binary or a test.
@@ -88,8 +89,9 @@ pub struct Parts {
     pub listeners: Listeners,
     /// Who we connect as.
     pub database: Target,
-    /// Who the auth room connects as.
-    pub auth_database: Target,
+    /// Who the auth room connects as; none where the database does not allow
+    /// it to work.
+    pub auth_database: Option<Target>,
 }
 
 /// A running server.
@@ -98,6 +100,7 @@ pub struct App {
     keys: PrintedKeys,
     config: Config,
     data: Data,
+    inbox: Shown,
     /// Listeners and connections: stopped first.
     front: Tasks,
     /// What requests in progress still need: stopped last.
@@ -126,9 +129,7 @@ impl App {
         let (loaded, sources) = with_database_settings(loaded, sources, &mut session).await?;
         let config = loaded.config.clone();
         let options = wire::load_options(&config);
-        let (listening, catalog) = first_catalog(session, &config, &options)
-            .await
-            .map_err(because("read the database's catalog"))?;
+        let (listening, catalog) = first_catalog(session, &config, &options).await?;
 
         let database = wire::with_usual_settings(database, &config);
         let data = Data::new(
@@ -137,21 +138,23 @@ impl App {
             options,
         );
         let addresses = listeners.addresses();
-        let given = wire::auth::Given {
-            pool: Pool::new(
-                &auth_database,
-                &auth_pool_config(&config, lanes.count()),
-                &back,
-            ),
-            signer: keys.signer()?,
-            url: &url(&addresses, &config),
-            tasks: &back,
-        };
         let api_keys = ApiKeys::new(context.clock.clone());
-        let listens = config.db.channel.is_some();
-        let follower = Follower::new(Arc::clone(&api_keys), auth_database, listens);
-        api_keys::start(follower, &back).await;
-        let auth = wire::auth::room(&config, given, context)?;
+        let (mut auth, mut inbox) = (None, Shown::default());
+        if let Some(target) = auth_database {
+            let pool = auth_pool_config(&config, lanes.count());
+            let pool = Pool::new(&target, &pool, &back);
+            let given = wire::auth::Given {
+                pool: pool.clone(),
+                signer: keys.signer()?,
+                url: &url(&addresses, &config),
+                tasks: &back,
+            };
+            auth = Some(wire::auth::room(&config, given, context)?);
+            inbox = wire::inbox::serve(config.inbox, pool, wire::auth::ROLE, &front).await;
+            let listens = config.db.channel.is_some();
+            let follower = Follower::new(Arc::clone(&api_keys), target, listens);
+            api_keys::start(follower, &back).await;
+        }
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
@@ -175,6 +178,7 @@ impl App {
             keys: printed,
             config,
             data,
+            inbox,
             front,
             back,
             lanes,
@@ -191,6 +195,17 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where mails that are not sent can be seen.
+    #[must_use]
+    pub fn inbox_url(&self) -> Option<&str> {
+        self.inbox.url.as_deref()
+    }
+
+    /// What is not as it was asked for, one sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.inbox.warning.as_deref().into_iter()
     }
 
     /// The keys to print.
@@ -221,11 +236,13 @@ async fn first_catalog(
     mut session: Session,
     config: &Config,
     options: &LoadOptions,
-) -> Result<(Option<Listening>, Catalog), pg::Error> {
+) -> Result<(Option<Listening>, Catalog), StartError> {
+    let failed = because("read the database's catalog");
     if let Some(channel) = &config.db.channel {
-        return Listening::load(session, channel, options).await;
+        let loaded = Listening::load(session, channel, options).await;
+        return loaded.map_err(failed);
     }
-    let catalog = catalog::load(&mut session, options).await?;
+    let catalog = catalog::load(&mut session, options).await.map_err(failed)?;
     session.close().await;
     Ok((None, catalog))
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub rest: RestConfig,
     /// Tokens and keys.
     pub auth: AuthConfig,
+    /// Where mails that are not sent are shown.
+    pub inbox: InboxConfig,
     /// `app.settings.*` for the database.
     pub app_settings: BTreeMap<String, String>,
 }
@@ -96,6 +98,15 @@ impl ApiConfig {
     pub fn loopback_only(&self) -> bool {
         self.hosts.iter().all(IpAddr::is_loopback)
     }
+}
+
+/// The built-in inbox.
+#[derive(Clone, Copy, Debug)]
+pub struct InboxConfig {
+    /// At all.
+    pub enabled: bool,
+    /// Port on loopback; 0 lets the system choose.
+    pub port: u16,
 }
 
 /// Requests per second; zero means no limit.

@@ -22,6 +22,7 @@ use crate::listen::Listeners;
 use crate::operate::{self, Search};
 use crate::project::{Applied, Exposed, Project, ProjectError, unprotected_tables};
 use crate::typegen::{self, TypegenError};
+use crate::wire;
 
 /// The role that requests enter the managed database with.
 const AUTHENTICATOR: &str = "authenticator";
@@ -161,6 +162,12 @@ pub async fn run(
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
+        // The second name is the one of older releases of the official CLI.
+        for name in ["MAILPIT_URL", "INBUCKET_URL"] {
+            if let Some(url) = app.inbox_url() {
+                announced.values.insert(name.to_owned(), url.into());
+            }
+        }
         announcement.publish(&announced)?;
     }
     Ok(Running {
@@ -228,7 +235,14 @@ async fn finish(
     context: &Context,
 ) -> Result<(App, Prepared, Option<Secret>), DevError> {
     let targets = targets(&plan.loaded.config, cluster)?;
-    let prepared = prepare(&plan, &targets, cluster.is_some()).await?;
+    let mut prepared = prepare(&plan, &targets, cluster.is_some()).await?;
+    let obstacle = match cluster {
+        // Our own cluster has the login it needs.
+        Some(_) => None,
+        None => obstacle(&targets.auth).await?,
+    };
+    let auth_database = obstacle.is_none().then_some(targets.auth);
+    prepared.degradations.extend(obstacle);
     let db_url = db_url(&plan.loaded.config, cluster);
     let parts = Parts {
         loaded: plan.loaded,
@@ -236,10 +250,19 @@ async fn finish(
         keys: late.keys,
         listeners: late.listeners,
         database: targets.requests,
-        auth_database: targets.auth,
+        auth_database,
     };
     let app = App::start(parts, context).await?;
+    let told = app.warnings().map(str::to_owned);
+    prepared.degradations.extend(told);
     Ok((app, prepared, db_url))
+}
+
+async fn obstacle(target: &Target) -> Result<Option<String>, StartError> {
+    let what = "connect to the database";
+    wire::auth::obstacle(target)
+        .await
+        .map_err(|source| StartError::Database { what, source })
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.

@@ -2,6 +2,7 @@
 //! new room is one function here and one line in [`Rooms::mounted`].
 
 pub(crate) mod auth;
+pub(crate) mod inbox;
 
 use std::sync::Arc;
 
@@ -61,14 +62,19 @@ pub struct Rooms {
     pub rest: Arc<Rest>,
     /// It is at `/` as well.
     rest_at_root: bool,
-    /// Who somebody is.
-    pub auth: Arc<::auth::Auth>,
+    /// Who somebody is; none where the database does not let us know.
+    pub auth: Option<Arc<::auth::Auth>>,
 }
 
 impl Rooms {
     /// Builds every room. The secret is one that all nodes of a project share.
     #[must_use]
-    pub fn new(config: &Config, data: &Data, secret: &Secret, auth: Arc<::auth::Auth>) -> Self {
+    pub fn new(
+        config: &Config,
+        data: &Data,
+        secret: &Secret,
+        auth: Option<Arc<::auth::Auth>>,
+    ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
         let (pool, config) = (data.pool.clone(), rest_config(config));
@@ -110,14 +116,20 @@ impl Rooms {
                     "/oauth",
                 ],
             },
-            service: routed(Arc::clone(&self.auth).router()),
+            service: routed(match &self.auth {
+                Some(room) => Arc::clone(room).router(),
+                None => auth::switched_off(),
+            }),
         };
         let metadata = Room {
             name: "oauth_metadata",
             prefix: "/.well-known/oauth-authorization-server",
             dialect: Dialect::Gateway,
             access: Access::Open,
-            service: routed(Arc::clone(&self.auth).metadata_router()),
+            service: routed(match &self.auth {
+                Some(room) => Arc::clone(room).metadata_router(),
+                None => auth::switched_off(),
+            }),
         };
         let mut rooms = vec![rest("rest", "/rest/v1"), auth, metadata];
         if self.rest_at_root {

@@ -349,3 +349,26 @@ impl Captcha {
         }))
     }
 }
+
+/// Leaked passwords are refused.
+#[derive(Clone, Debug, Default)]
+pub struct BreachedPasswords {
+    /// A copy of the list in one's own network, with the same API.
+    pub url: Option<String>,
+}
+
+impl BreachedPasswords {
+    pub(super) fn read(raw: &Raw<'_>) -> Result<Option<Self>, ConfigError> {
+        if !raw.flag("password_hibp.enabled", "PASSWORD_HIBP_ENABLED", false)? {
+            return Ok(None);
+        }
+        let url = raw.text("password_hibp.url", "PASSWORD_HIBP_URL");
+        if url
+            .as_ref()
+            .is_some_and(|url| url::Url::parse(url).is_err())
+        {
+            return Err(wrong("password_hibp.url", "an address"));
+        }
+        Ok(Some(Self { url }))
+    }
+}

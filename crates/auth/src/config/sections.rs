@@ -301,8 +301,9 @@ pub(super) fn password_rules(raw: &Raw<'_>) -> Result<PasswordRules, ConfigError
 }
 
 /// Rates, by the file's names. GoTrue's variables may say `30/1h`, of which the
-/// number counts. Mails are not counted while the built-in inbox takes them.
-pub(super) fn limits(raw: &Raw<'_>, smtp: bool) -> Result<LimitsConfig, ConfigError> {
+/// number counts. Mails are not counted while the built-in inbox takes them: `sends`
+/// is whether they leave.
+pub(super) fn limits(raw: &Raw<'_>, sends: bool) -> Result<LimitsConfig, ConfigError> {
     let rate = |name: &str, var: &str, default: u32| {
         let path = format!("rate_limit.{name}");
         let Some(text) = raw.text(&path, var) else {
@@ -319,7 +320,7 @@ pub(super) fn limits(raw: &Raw<'_>, smtp: bool) -> Result<LimitsConfig, ConfigEr
     let usual = LimitsConfig::default();
     let sign_in = rate("sign_in_sign_ups", "RATE_LIMIT_OTP", usual.sign_in_sign_ups)?;
     Ok(LimitsConfig {
-        email_sent: if smtp {
+        email_sent: if sends {
             rate("email_sent", "RATE_LIMIT_EMAIL_SENT", usual.email_sent)?
         } else {
             0

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use kernel::Secret;
+use serde_json::Value;
 
 use super::{Hook, HookError, Hooks, Point, Sms};
 use crate::config;
-use crate::error::{AuthError, Code, code};
+use crate::error::{AuthError, Code, Result, code};
 use crate::ports::{Answer, Message, Messenger};
+use crate::request::Call;
+use crate::room::Auth;
 
 impl config::Hooks {
     /// The hooks that are configured, by their points.
@@ -59,6 +62,23 @@ fn code_of(name: Option<&str>) -> Code {
     found.unwrap_or(code::UNKNOWN)
 }
 
+impl Auth {
+    /// Asks whether somebody may become a user, if anybody is to be asked.
+    /// Before the transaction that makes them: a slow answer must not hold a
+    /// connection.
+    pub(crate) async fn before_user_created(&self, user: &Value, call: &Call) -> Result<()> {
+        let (hooks, ip) = (&self.parts.hooks, call.address_text());
+        Ok(Box::pin(hooks.before_user_created(user, &ip)).await?)
+    }
+
+    /// Tells of a user who was made, once that is certain. As in GoTrue, who
+    /// asked hears of a failure; the user stays.
+    pub(crate) async fn after_user_created(&self, user: &Value, call: &Call) -> Result<()> {
+        let (hooks, ip) = (&self.parts.hooks, call.address_text());
+        Ok(Box::pin(hooks.after_user_created(user, &ip)).await?)
+    }
+}
+
 impl Messenger for Hooks {
     /// Not within a transaction: a service that is slow to answer must not
     /// hold locks.
@@ -72,7 +92,7 @@ impl Messenger for Hooks {
                 sms_type: message.channel.clone(),
                 phone: message.phone.clone(),
             };
-            self.send_sms(None, &message.user, &sms, "").await?;
+            Box::pin(self.send_sms(None, &message.user, &sms, "")).await?;
             Ok(None)
         })
     }

@@ -1,6 +1,7 @@
 //! Sessions, how they were made, and whether they still hold.
 
 use jiff::Timestamp;
+use kernel::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -94,11 +95,18 @@ pub(crate) struct Session {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) aal: String,
     #[serde(default)]
+    pub(crate) ip: Option<String>,
+    #[serde(default)]
     pub(crate) tag: Option<String>,
     #[serde(default)]
     pub(crate) oauth_client_id: Option<Uuid>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) scopes: String,
+    /// Signs refresh tokens that count, in a session that GoTrue began.
+    #[serde(default)]
+    pub(crate) refresh_token_hmac_key: Option<Secret>,
+    #[serde(default)]
+    pub(crate) refresh_token_counter: Option<i64>,
     #[serde(default)]
     amr: Vec<AmrClaim>,
 }

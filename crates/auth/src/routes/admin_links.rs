@@ -18,7 +18,7 @@ use crate::request::{Admin, Call, Data, nullable};
 use crate::room::Auth;
 use crate::routes::signup::preview;
 use crate::routes::user::DUPLICATE_EMAIL;
-use crate::store::{Actor, OneTime, Tx, UserPatch};
+use crate::store::{Actor, NewUser, OneTime, Tx, UserPatch};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -41,24 +41,28 @@ fn taken() -> AuthError {
 }
 
 impl Auth {
-    /// A user by e-mail who does not exist yet.
-    async fn found(
+    /// A user by e-mail who does not exist yet; the project may object.
+    async fn to_be(
         &self,
-        tx: &Tx,
-        audience: &str,
+        call: &Call,
         email: &str,
         password_hash: Option<String>,
         data: Map<String, Value>,
-    ) -> Result<User> {
-        let mut new = self.new_user(audience, Some("email"), data);
+    ) -> Result<NewUser> {
+        let mut new = self.new_user(&call.audience(self), Some("email"), data);
         email.clone_into(&mut new.email);
         new.password_hash = password_hash;
-        self.before_user_created(tx, &preview(&new)).await?;
-        let mut user = tx.insert_user(&new).await?;
-        let identity = own_identity_data(user.id, "email", email, false);
-        tx.insert_identity(&mut user, "email", identity).await?;
-        Ok(user)
+        self.before_user_created(&preview(&new), call).await?;
+        Ok(new)
     }
+}
+
+/// Makes the user, with the identity of their address.
+async fn found(tx: &Tx, new: &NewUser) -> Result<User> {
+    let mut user = tx.insert_user(new).await?;
+    let identity = own_identity_data(user.id, "email", &new.email, false);
+    tx.insert_identity(&mut user, "email", identity).await?;
+    Ok(user)
 }
 
 pub(crate) async fn invite(
@@ -69,14 +73,20 @@ pub(crate) async fn invite(
     let params: Params = call.json()?;
     let email = accounts::email(&params.email)?;
     let audience = call.audience(&auth);
-    let tx = auth.store.begin().await?;
-    let mut user = match tx.user_by_email(&email, &audience).await? {
+    let existing = auth.store.user_by_email(&email, &audience).await?;
+    let new = match &existing {
         Some(user) if user.is_confirmed() => return Err(taken()),
-        Some(user) => user,
+        Some(_) => None,
         None => {
             let data = params.data.unwrap_or_default();
-            auth.found(&tx, &audience, &email, None, data).await?
+            Some(auth.to_be(&call, &email, None, data).await?)
         }
+    };
+    let tx = auth.store.begin().await?;
+    let mut user = match (existing, &new) {
+        (Some(user), _) => user,
+        (None, Some(new)) => found(&tx, new).await?,
+        (None, None) => return Err(taken()),
     };
     invited(&tx, &admin, &user).await?;
     auth.send_code(&tx, &call, &mut user, CodeMail::Invite, Flow::Implicit)
@@ -84,13 +94,25 @@ pub(crate) async fn invite(
     tx.reload(&mut user).await?;
     tx.commit().await?;
     auth.parts.outbox.wake();
-    Ok(json_response(StatusCode::OK, &user.document()))
+    let body = user.document();
+    if new.is_some() {
+        auth.after_user_created(&body, &call).await?;
+    }
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 async fn invited(tx: &Tx, admin: &Admin, user: &User) -> Result<()> {
     let traits = json!({"user_id": user.id.to_string(), "user_email": user.email});
     tx.audit(&Actor::admin(&admin.role), "user_invited", Some(traits), "")
         .await
+}
+
+/// Where the link leads in the end, if that is allowed.
+fn destination(auth: &Auth, call: &Call, params: &Params) -> String {
+    if auth.config.redirects.allows(&params.redirect_to) {
+        return params.redirect_to.clone();
+    }
+    call.referrer(auth)
 }
 
 pub(crate) async fn generate(
@@ -100,11 +122,7 @@ pub(crate) async fn generate(
 ) -> Result<Response> {
     let mut params: Params = call.json()?;
     params.email = accounts::email(&params.email)?;
-    let redirect_to = if auth.config.redirects.allows(&params.redirect_to) {
-        params.redirect_to.clone()
-    } else {
-        call.referrer(&auth)
-    };
+    let redirect_to = destination(&auth, &call, &params);
     let audience = call.audience(&auth);
     let user = auth.store.user_by_email(&params.email, &audience).await?;
     if user.is_none() {
@@ -116,18 +134,23 @@ pub(crate) async fn generate(
         None
     };
     let otp = otp(&auth.rng, auth.config.mail.otp_length);
+    let data = params.data.clone().unwrap_or_default();
+    let new = if user.is_none() && matches!(params.kind.as_str(), "signup" | "invite") {
+        Some(auth.to_be(&call, &params.email, hash, data.clone()).await?)
+    } else {
+        None
+    };
     let tx = auth.store.begin().await?;
+    let user = match &new {
+        Some(new) => Some(found(&tx, new).await?),
+        None => user,
+    };
     let user = match (params.kind.as_str(), user) {
+        (_, Some(user)) if new.is_some() => user,
         ("signup" | "invite", Some(user)) if user.is_confirmed() => return Err(taken()),
         ("signup", Some(mut user)) => {
-            let data = params.data.clone().unwrap_or_default();
             tx.merge_user_metadata(&mut user, &data).await?;
             user
-        }
-        ("signup" | "invite", None) => {
-            let data = params.data.clone().unwrap_or_default();
-            auth.found(&tx, &audience, &params.email, hash, data)
-                .await?
         }
         (
             "invite" | "magiclink" | "recovery" | "email_change_current" | "email_change_new",
@@ -151,12 +174,18 @@ pub(crate) async fn generate(
     tx.reload(&mut user).await?;
     tx.commit().await?;
     let mut body = user.document();
+    if new.is_some() {
+        auth.after_user_created(&body, &call).await?;
+    }
     if let Some(body) = body.as_object_mut() {
-        body.insert("action_link".to_owned(), link.into());
-        body.insert("email_otp".to_owned(), otp.into());
-        body.insert("hashed_token".to_owned(), token.into());
-        body.insert("verification_type".to_owned(), params.kind.into());
-        body.insert("redirect_to".to_owned(), redirect_to.into());
+        let told = [
+            ("action_link", link),
+            ("email_otp", otp),
+            ("hashed_token", token),
+            ("verification_type", params.kind),
+            ("redirect_to", redirect_to),
+        ];
+        body.extend(told.map(|(name, text)| (name.to_owned(), text.into())));
     }
     Ok(json_response(StatusCode::OK, &body))
 }

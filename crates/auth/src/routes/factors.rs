@@ -16,6 +16,7 @@ use crate::accounts;
 use crate::codes::{otp, token_hash};
 use crate::error::{AuthError, Code, Result, code, json_response};
 use crate::factors::{Shown, account, address, credential, may_add};
+use crate::hook::{Point, Verdict};
 use crate::limits::Kind;
 use crate::mails::check_frequency;
 use crate::model::{Factor, Session, User};
@@ -254,9 +255,9 @@ pub(crate) async fn challenge(
             let enabled = settings.phone_verify;
             require(enabled, code, "MFA verification is disabled for Phone")?;
             channel(&params.channel)?;
-            let (hash, unsent) = auth.factor_code(&tx, &user, &factor).await?;
+            let (hash, unsent) = auth.factor_code(&tx, &user, &factor)?;
             code_hash = Some(hash);
-            message = unsent;
+            message = Some(unsent);
         }
         "webauthn" => {
             let code = code::MFA_WEBAUTHN_VERIFY_NOT_ENABLED;
@@ -301,14 +302,8 @@ pub(crate) async fn challenge(
 }
 
 impl Auth {
-    /// A code for a phone: its hash, and the message unless the project's own
-    /// function has sent it.
-    async fn factor_code(
-        &self,
-        tx: &Tx,
-        user: &User,
-        factor: &Factor,
-    ) -> Result<(String, Option<Message>)> {
+    /// A code for a phone: its hash, and the message.
+    fn factor_code(&self, tx: &Tx, user: &User, factor: &Factor) -> Result<(String, Message)> {
         let settings = &self.config.factors;
         check_frequency(
             factor.last_challenged_at,
@@ -324,15 +319,7 @@ impl Auth {
         }
         let otp = otp(&self.rng, settings.phone_otp_length);
         let hash = token_hash(&factor.phone, &otp);
-        if let Some(hook) = &self.config.hooks.send_sms
-            && hook.uri.starts_with("pg-functions://")
-        {
-            let sms = json!({"otp": otp, "sms_type": "mfa", "phone": factor.phone});
-            let input = json!({"user": user.document(), "sms": sms});
-            self.ask(tx, hook, &input).await?;
-            return Ok((hash, None));
-        }
-        if self.parts.messenger.is_none() {
+        if !self.parts.hooks.has(Point::SendSms) {
             return Err(AuthError::Internal("Unable to get SMS provider"));
         }
         let text = settings
@@ -347,7 +334,7 @@ impl Auth {
             text: Secret::new(text),
             user: user.document(),
         };
-        Ok((hash, Some(message)))
+        Ok((hash, message))
     }
 
     /// What an authenticator is asked: to make a credential, or to show the
@@ -399,7 +386,14 @@ pub(crate) async fn verify(
         // What the hook writes stays, whatever becomes of this attempt; and
         // since nothing is locked meanwhile, the attempt is judged once more.
         drop(tx);
-        asked(&auth, &examined.user, &examined.factor, examined.is_right()).await?;
+        asked(
+            &auth,
+            &call,
+            &examined.user,
+            &examined.factor,
+            examined.is_right(),
+        )
+        .await?;
         tx = auth.store.begin().await?;
         examined = auth.examine(&tx, (&who, &id), &call, &shown).await?;
     }
@@ -423,32 +417,21 @@ pub(crate) async fn verify(
 }
 
 /// Tells the project's hook what was tried. A refusal ends the user's sessions.
-async fn asked(auth: &Auth, user: &User, factor: &Factor, valid: bool) -> Result<()> {
-    let Some(hook) = &auth.config.hooks.mfa_verification_attempt else {
+async fn asked(auth: &Auth, call: &Call, user: &User, factor: &Factor, valid: bool) -> Result<()> {
+    let (user_id, factor_id) = (user.id.to_string(), factor.id.to_string());
+    let tried = (&*user_id, &*factor_id, &*factor.factor_type);
+    let ip = call.address_text();
+    let hooks = &auth.parts.hooks;
+    let verdict = Box::pin(hooks.mfa_verification(tried, valid, &ip)).await?;
+    let Verdict::Reject(decision) = verdict else {
         return Ok(());
     };
     let tx = auth.store.begin().await?;
-    let input = json!({
-        "user_id": user.id.to_string(),
-        "factor_id": factor.id.to_string(),
-        "factor_type": factor.factor_type,
-        "valid": valid,
-    });
-    let output = auth.ask(&tx, hook, &input).await?;
-    let refused = output.get("decision").and_then(Value::as_str) == Some("reject");
-    if refused {
-        tx.end_sessions(user.id).await?;
-    }
+    tx.end_sessions(user.id).await?;
     tx.commit().await?;
-    if !refused {
-        return Ok(());
-    }
-    let message = output.get("message").and_then(Value::as_str);
-    let message = message.filter(|message| !message.is_empty());
-    let message = message.unwrap_or("Further MFA verification attempts will be rejected.");
     Err(AuthError::forbidden(
         code::MFA_VERIFICATION_REJECTED,
-        message.to_owned(),
+        decision.message,
     ))
 }
 

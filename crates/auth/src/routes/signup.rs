@@ -121,12 +121,14 @@ async fn anonymous(auth: &Auth, call: &Call, params: Params) -> Result<Response>
     auth.limit(Kind::AnonymousUsers, call)?;
     refuse_closed(auth)?;
     let new = auth.new_user(&call.audience(auth), None, params.data.unwrap_or_default());
+    auth.before_user_created(&preview(&new), call).await?;
     let tx = auth.store.begin().await?;
-    auth.before_user_created(&tx, &preview(&new)).await?;
     let user = tx.insert_user(&new).await?;
     let session = NewSession::of(call);
     let issued = auth.issue(&tx, user, Method::Anonymous, &session).await?;
     tx.commit().await?;
+    auth.after_user_created(&issued.user.document(), call)
+        .await?;
     Ok(issued.response())
 }
 
@@ -177,11 +179,21 @@ fn likeness(auth: &Auth, mut user: User, by: By, data: Map<String, serde_json::V
     user.banned_until = None;
     user.identities.clear();
     user.factors.clear();
-    user.user_metadata = new.user_metadata;
     user.app_metadata = new.app_metadata;
-    match by {
-        By::Email => user.phone.clear(),
-        By::Phone => user.email.clear(),
+    let address = match by {
+        By::Email => {
+            user.phone.clear();
+            &user.email
+        }
+        By::Phone => {
+            user.email.clear();
+            &user.phone
+        }
+    };
+    // What a new account's identity would have put there.
+    user.user_metadata = own_identity_data(new.id, by.as_str(), address, false);
+    for (name, value) in new.user_metadata {
+        user.user_metadata.entry(name).or_insert(value);
     }
     user
 }
@@ -200,11 +212,21 @@ impl Auth {
         // Before looking: a taken address must cost the same.
         let hash = self.hash(&params.password).await?;
         let data = params.data.clone().unwrap_or_default();
-        let tx = self.store.begin().await?;
         let existing = match by {
             By::Email => self.store.duplicate_email(&address, audience, None).await?,
-            By::Phone => tx.user_by_phone(&address, audience).await?,
+            By::Phone => self.store.user_by_phone(&address, audience).await?,
         };
+        let mut new = self.new_user(audience, Some(by.as_str()), data.clone());
+        new.password_hash = Some(hash);
+        match by {
+            By::Email => new.email.clone_from(&address),
+            By::Phone => new.phone.clone_from(&address),
+        }
+        let made = existing.is_none();
+        if made {
+            self.before_user_created(&preview(&new), call).await?;
+        }
+        let tx = self.store.begin().await?;
         let confirmed = |user: &User| match by {
             By::Email => user.is_confirmed(),
             By::Phone => user.is_phone_confirmed(),
@@ -224,16 +246,7 @@ impl Auth {
             }
             // Nobody has shown that the account is theirs: its password stays.
             Some(user) => user,
-            None => {
-                let mut new = self.new_user(audience, Some(by.as_str()), data.clone());
-                new.password_hash = Some(hash);
-                match by {
-                    By::Email => new.email.clone_from(&address),
-                    By::Phone => new.phone.clone_from(&address),
-                }
-                self.before_user_created(&tx, &preview(&new)).await?;
-                tx.insert_user(&new).await?
-            }
+            None => tx.insert_user(&new).await?,
         };
         if user.own_identity(by.as_str()).is_none() {
             let mut identity = own_identity_data(user.id, by.as_str(), &address, false);
@@ -254,6 +267,9 @@ impl Auth {
         tx.reload(&mut user).await?;
         tx.commit().await?;
         self.parts.outbox.wake();
+        if made {
+            self.after_user_created(&user.document(), call).await?;
+        }
         Ok(SignedUp::New(Box::new(user)))
     }
 

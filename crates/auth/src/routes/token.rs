@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::accounts;
 use crate::codes::check_verifier;
 use crate::error::{AuthError, Result, code};
+use crate::hook::Verdict as HookVerdict;
 use crate::limits::Kind;
 use crate::model::{Method, User};
 use crate::password::Verdict;
@@ -160,7 +161,7 @@ pub(crate) async fn prove(
     let address = address(call);
     let verdict = auth.verify_password(user.as_ref(), password).await?;
     if let Some(user) = &user {
-        asked(auth, user, verdict.is_right()).await?;
+        asked(auth, call, user, verdict.is_right()).await?;
     }
     let (Some(user), Verdict::Right { rehash }) = (user, verdict) else {
         auth.limits.failed(account, address);
@@ -179,33 +180,21 @@ pub(crate) async fn prove(
 }
 
 /// Tells the project's hook what was tried; it may refuse.
-async fn asked(auth: &Auth, user: &User, valid: bool) -> Result<()> {
-    let Some(hook) = &auth.config.hooks.password_verification_attempt else {
-        return Ok(());
+async fn asked(auth: &Auth, call: &Call, user: &User, valid: bool) -> Result<()> {
+    let (hooks, id, ip) = (&auth.parts.hooks, user.id.to_string(), call.address_text());
+    let verdict = Box::pin(hooks.password_verification(&id, valid, &ip)).await?;
+    let decision = match verdict {
+        HookVerdict::Continue => return Ok(()),
+        HookVerdict::Reject(decision) => decision,
     };
-    let tx = auth.store.begin().await?;
-    let input = json!({"user_id": user.id.to_string(), "valid": valid});
-    let output = auth.ask(&tx, hook, &input).await?;
-    let refused = output.get("decision").and_then(Value::as_str) == Some("reject");
-    if refused && output.get("should_logout_user").and_then(Value::as_bool) == Some(true) {
+    if decision.sign_out {
+        let tx = auth.store.begin().await?;
         tx.end_sessions(user.id).await?;
+        tx.commit().await?;
     }
-    tx.commit().await?;
-    if !refused {
-        return Ok(());
-    }
-    let message = output
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let message = if message.is_empty() {
-        "Further password verification attempts will be rejected."
-    } else {
-        message
-    };
     Err(AuthError::bad_request(
         code::INVALID_CREDENTIALS,
-        message.to_owned(),
+        decision.message,
     ))
 }
 

@@ -174,6 +174,16 @@ impl Tx {
         Ok(token)
     }
 
+    /// The count at which the session's next token is in force.
+    pub(crate) async fn set_refresh_counter(&self, session: Uuid, counter: i64) -> Result<()> {
+        let sql = SqlBuf::fixed(
+            "UPDATE auth.sessions SET refresh_token_counter = $2::bigint WHERE id = $1::uuid",
+        );
+        self.run(sql.bind(session.to_string()).bind(counter.to_string()))
+            .await?;
+        Ok(())
+    }
+
     /// Takes every token of a session out of force.
     pub(crate) async fn revoke_family(&self, session: Uuid) -> Result<()> {
         let sql = SqlBuf::fixed(

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::hook::Hooks;
 use auth::mail::{Library, Mailer, Sink};
 use auth::outbound::{Client, Reach};
-use auth::password::{Passwords, PoolConfig as Threads};
-use auth::ports::Signer;
+use auth::password::{Breached, Passwords, PoolConfig as Threads};
+use auth::ports::{Humans, Signer};
 use auth::{Auth, AuthError, Config, Parts};
 use axum::body::Body;
 use base64::Engine as _;
@@ -100,6 +101,13 @@ pub(crate) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no text at {path} in {value}"))
 }
 
+/// Services outside of the room that a test brings.
+#[derive(Default)]
+pub(crate) struct Services {
+    pub(crate) humans: Option<Arc<dyn Humans>>,
+    pub(crate) breached: Option<Arc<dyn Breached>>,
+}
+
 impl Room {
     /// A room with these settings in `[auth]`.
     pub(crate) async fn with(section: Value) -> Self {
@@ -108,6 +116,19 @@ impl Room {
 
     /// The same, with a key pair or without.
     pub(crate) async fn with_signer(section: Value, asymmetric: bool) -> Self {
+        Self::made(section, asymmetric, |_| Services::default()).await
+    }
+
+    /// A room that asks services.
+    pub(crate) async fn beside(section: Value, services: impl FnOnce(Client) -> Services) -> Self {
+        Self::made(section, false, services).await
+    }
+
+    async fn made(
+        section: Value,
+        asymmetric: bool,
+        services: impl FnOnce(Client) -> Services,
+    ) -> Self {
         let db = TestDb::new().await;
         let (tasks, rng) = (Tasks::new(), Rng::system());
         let clock = Clock::manual(Clock::system().now());
@@ -124,16 +145,28 @@ impl Room {
         let library = Arc::new(library.expect("our own templates"));
         // The least cost: these tests are not about it.
         let passwords = Passwords::with_cost(Threads::default(), rng.clone(), 4);
+        let config = Config::read(&section, "http://127.0.0.1:54321/auth/v1", &|_| None);
+        let config = config.expect("settings of a test");
+        let client = Client::new(Reach::Configured, &[], &tasks).expect("a client");
+        let services = services(client.clone());
+        let hooks = Hooks::new(
+            &config.hooks.by_point(),
+            client.clone(),
+            pool.clone(),
+            "supabase_auth_admin",
+            (clock.clone(), rng.clone()),
+        );
+        let hooks = hooks.expect("hooks of a test");
         let parts = Parts {
             signer: Arc::new(Hs256 { asymmetric }),
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
-            outside: Client::new(Reach::Configured, &[], &tasks).expect("a client"),
-            messenger: None,
-            humans: None,
+            outside: client,
+            messenger: Some(Arc::new(hooks.clone())),
+            humans: services.humans,
+            breached: services.breached,
+            hooks,
         };
-        let config = Config::read(&section, "http://127.0.0.1:54321/auth/v1", &|_| None);
-        let config = config.expect("settings of a test");
         let room = Auth::new(config, pool, parts, clock.clone(), rng);
         Self {
             db,

@@ -137,9 +137,10 @@ fn first_screen(output: Output, running: &Running) -> Result<(), Failure> {
 struct Report(Vec<(&'static str, String)>);
 
 /// Names of `supabase status -o env` with those of the screen and of `--json`.
-const NAMES: [(&str, &str, &str); 7] = [
+const NAMES: [(&str, &str, &str); 8] = [
     ("API_URL", "API URL", "api_url"),
     ("DB_URL", "DB URL", "db_url"),
+    ("MAILPIT_URL", "Mailpit URL", "mailpit_url"),
     ("ANON_KEY", "anon key", "anon_key"),
     ("SERVICE_ROLE_KEY", "service_role key", "service_role_key"),
     ("PUBLISHABLE_KEY", "publishable key", "publishable_key"),
@@ -150,7 +151,11 @@ const NAMES: [(&str, &str, &str); 7] = [
 impl Report {
     fn of(running: &Running) -> Self {
         let db_url = running.db_url.as_ref().map(kernel::Secret::expose);
-        Self(running.app.keys().environment(&running.app.url(), db_url))
+        let app = &running.app;
+        let mut values = app.keys().environment(&app.url(), db_url);
+        let inbox = app.inbox_url().map(|url| ("MAILPIT_URL", url.to_owned()));
+        values.extend(inbox);
+        Self(values)
     }
 
     fn get(&self, name: &str) -> Option<&String> {

@@ -13,11 +13,13 @@ use crate::project::Workspace;
 
 /// Names of `supabase status -o env` with those of `--override-name` and of
 /// the screen.
-const NAMES: [(&str, &str, &str); 9] = [
+const NAMES: [(&str, &str, &str); 11] = [
     ("API_URL", "api.url", "API URL"),
     ("REST_URL", "api.rest_url", "REST URL"),
     ("GRAPHQL_URL", "api.graphql_url", "GraphQL URL"),
     ("DB_URL", "db.url", "DB URL"),
+    ("MAILPIT_URL", "mailpit.url", "Mailpit URL"),
+    ("INBUCKET_URL", "inbucket.url", ""),
     ("PUBLISHABLE_KEY", "auth.publishable_key", "publishable key"),
     ("SECRET_KEY", "auth.secret_key", "secret key"),
     ("JWT_SECRET", "auth.jwt_secret", "JWT secret"),
@@ -72,6 +74,8 @@ pub(super) fn run(scene: &Scene<'_>, args: &StatusArgs) -> Result<(), Failure> {
             ))?;
             let lines: Vec<_> = NAMES
                 .iter()
+                // The same under an older name is for scripts only.
+                .filter(|(_, _, shown)| !shown.is_empty())
                 .filter_map(|(name, _, shown)| {
                     let value = running.values.get(*name)?.as_str()?;
                     Some(((*shown).to_owned(), value.to_owned()))

@@ -11,8 +11,8 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, JwtSecret, LogConfig, LogFormat,
-    LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JwtSecret, LogConfig,
+    LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -36,6 +36,10 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         db: db(merged)?,
         rest: rest(merged)?,
         auth: auth(merged)?,
+        inbox: InboxConfig {
+            enabled: merged.flag("inbox.enabled")?,
+            port: merged.number("inbox.port")?,
+        },
         app_settings: merged.app_settings.clone(),
     })
 }

@@ -141,6 +141,19 @@ pub static KEYS: &[Key] = &[
         "Which requests get a line.",
     ),
     key(
+        "inbox.enabled",
+        Kind::Flag,
+        "true",
+        "Show mails that are not sent at a port of this machine.",
+    )
+    .serve("false"),
+    key(
+        "inbox.port",
+        Kind::Number,
+        "54324",
+        "Port of the inbox, on loopback only; 0 lets the system choose.",
+    ),
+    key(
         "db.url",
         Kind::Text,
         "",

@@ -284,3 +284,17 @@ fn every_default_is_valid_and_every_name_is_unique() {
         assert!(!key.doc.is_empty());
     }
 }
+
+#[test]
+fn the_inbox_is_for_developers_unless_asked_for() {
+    let inbox = |mode, sources: &Sources| load(mode, sources).unwrap().config.inbox;
+    let usual = Sources::default();
+    let dev = inbox(Mode::Dev, &usual);
+    assert_eq!((dev.enabled, dev.port), (true, 54324));
+    assert!(!inbox(Mode::Serve, &usual).enabled);
+    let project = Sources {
+        project: vec![("inbox.port", "5".to_owned())],
+        ..Sources::default()
+    };
+    assert_eq!(inbox(Mode::Dev, &project).port, 5);
+}

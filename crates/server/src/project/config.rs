@@ -20,8 +20,19 @@ pub struct ProjectConfig {
     pub api: Api,
     /// `[db]`
     pub db: Db,
+    /// `[inbucket]`, which newer releases call `[local_smtp]`
+    pub inbox: Inbox,
     /// `[auth]`
     pub auth: Auth,
+}
+
+/// `[inbucket]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inbox {
+    /// `enabled`
+    pub enabled: Option<bool>,
+    /// `port`
+    pub port: Option<u16>,
 }
 
 /// `[api]`
@@ -156,6 +167,16 @@ pub fn parse(
             migrations_enabled: read.flag(&table, "db.migrations.enabled")?,
             seed_enabled: read.flag(&table, "db.seed.enabled")?,
             seed_sql_paths: read.list(&table, "db.seed.sql_paths")?,
+        },
+        inbox: Inbox {
+            enabled: match read.flag(&table, "local_smtp.enabled")? {
+                None => read.flag(&table, "inbucket.enabled")?,
+                said => said,
+            },
+            port: match read.number(&table, "local_smtp.port")? {
+                None => read.number(&table, "inbucket.port")?,
+                said => said,
+            },
         },
         auth: Auth {
             site_url: read.text(&table, "auth.site_url")?,

@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth::AuthError;
+use auth::captcha::{Captcha, Provider};
+use auth::hook::Hooks;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
 use auth::outbound::{Client, Reach};
-use auth::password::{Passwords, PoolConfig as ThreadsConfig};
+use auth::password::{Breached, Passwords, PoolConfig as ThreadsConfig, Pwned};
 use auth::ports;
+use axum::Router;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use kernel::{Secret, Tasks};
-use pg::Pool;
+use pg::{Pool, Session, Target};
 use serde_json::Value;
 
 use crate::app::{Context, StartError};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Mode};
 use crate::gateway::Issuers;
 use crate::keys::Signer;
 
@@ -52,7 +57,7 @@ pub(crate) struct Given<'a> {
 /// Where the room is mounted.
 pub(crate) const PREFIX: &str = "/auth/v1";
 /// Who it is in the database.
-const ROLE: &str = "supabase_auth_admin";
+pub(crate) const ROLE: &str = "supabase_auth_admin";
 
 /// Builds the room and starts what sends its mails.
 pub(crate) fn room(
@@ -69,6 +74,11 @@ pub(crate) fn room(
     let settings =
         auth::Config::read(&source.section, &external, &env).map_err(|error| refused(&error))?;
     let mailer = mailer(&settings, source.folder.as_deref(), context)?;
+    if config.mode == Mode::Serve && !mailer.sends() && settings.hooks.send_email.is_none() {
+        tracing::warn!(
+            "Mails are kept in the database and not sent: auth.email.smtp names no server"
+        );
+    }
     if let Some(smtp) = &settings.mail.smtp {
         let smtp = SmtpConfig {
             host: smtp.host.clone(),
@@ -91,6 +101,9 @@ pub(crate) fn room(
         );
         sender.start(given.tasks);
     }
+    let hooks = hooks(&settings, &given, context)?;
+    let humans = humans(&settings, given.tasks)?;
+    let breached = breached(&settings, given.tasks)?;
     let passwords = Passwords::start(ThreadsConfig::default(), context.rng.clone());
     // The addresses of providers are the operator's own.
     let outside = Client::new(Reach::Configured, &[], given.tasks)
@@ -100,8 +113,10 @@ pub(crate) fn room(
         outbox: Arc::new(mailer),
         passwords: passwords.map_err(StartError::Threads)?,
         outside,
-        messenger: None,
-        humans: None,
+        messenger: Some(Arc::new(hooks.clone())),
+        humans,
+        breached,
+        hooks,
     };
     let (clock, rng) = (context.clock.clone(), context.rng.clone());
     Ok(auth::Auth::new(settings, given.pool, parts, clock, rng))
@@ -118,6 +133,91 @@ pub(crate) fn issuers(
         .map_err(|error| invalid("third_party", &error))?;
     Issuers::read(section, &outside, &context.clock)
         .map_err(|error| invalid(&format!("third_party.{}", error.name), &error.expected))
+}
+
+/// Why the room cannot work with this login, if it cannot. The tables belong
+/// to its role, and the role that requests enter with must not be able to
+/// become it, so this is somebody else's decision.
+pub(crate) async fn obstacle(target: &Target) -> Result<Option<String>, pg::Error> {
+    let mut session = Session::connect(target).await?;
+    // Closed right after: what is set here goes with it.
+    let tried = session
+        .script("SET ROLE supabase_auth_admin; SELECT FROM auth.users LIMIT 0")
+        .await;
+    session.close().await;
+    match tried {
+        Ok(_) => Ok(None),
+        Err(error) => match error.sqlstate() {
+            Some(state) => Ok(Some(format!(
+                "Sign-in (/auth/v1) is switched off: {} cannot work as {ROLE} (SQLSTATE {state}); \
+                 a superuser may say GRANT {ROLE} TO {}",
+                target.user, target.user
+            ))),
+            None => Err(error),
+        },
+    }
+}
+
+/// What answers in the room's place.
+pub(crate) fn switched_off() -> Router {
+    let told = "Sign-in is switched off: the database does not allow it, see the server's log";
+    let body = serde_json::json!({"code": 503, "error_code": "unexpected_failure", "msg": told});
+    let body = body.to_string();
+    Router::new().fallback(move || {
+        let body = body.clone();
+        async move {
+            let kind = (CONTENT_TYPE, "application/json");
+            (StatusCode::SERVICE_UNAVAILABLE, [kind], body)
+        }
+    })
+}
+
+/// Asks the project's functions and services. They often live next door, so
+/// this machine and its networks may be reached.
+fn hooks(
+    settings: &auth::Config,
+    given: &Given<'_>,
+    context: &Context,
+) -> Result<Hooks, StartError> {
+    let client = client(Reach::Configured, given.tasks)?;
+    let world = (context.clock.clone(), context.rng.clone());
+    let by_point = settings.hooks.by_point();
+    Hooks::new(&by_point, client, given.pool.clone(), ROLE, world)
+        .map_err(|error| invalid(&format!("hook.{}", error.setting), &error.problem))
+}
+
+/// Who asks for proofs of being human, where the settings want them. A service
+/// that cannot be asked stops the start: without it, everybody would pass or
+/// nobody.
+fn humans(
+    settings: &auth::Config,
+    tasks: &Tasks,
+) -> Result<Option<Arc<dyn ports::Humans>>, StartError> {
+    let Some(captcha) = &settings.captcha else {
+        return Ok(None);
+    };
+    let provider = Provider::parse(&captcha.provider)
+        .ok_or_else(|| invalid("captcha.provider", &"expected hcaptcha or turnstile"))?;
+    let client = client(Reach::Public, tasks)?;
+    let captcha = Captcha::new(provider, &captcha.secret, client);
+    Ok(Some(Arc::new(captcha)))
+}
+
+fn breached(
+    settings: &auth::Config,
+    tasks: &Tasks,
+) -> Result<Option<Arc<dyn Breached>>, StartError> {
+    let Some(list) = &settings.breached else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(match &list.url {
+        Some(url) => Pwned::at(url, client(Reach::Configured, tasks)?),
+        None => Pwned::new(client(Reach::Public, tasks)?),
+    })))
+}
+
+fn client(reach: Reach, tasks: &Tasks) -> Result<Client, StartError> {
+    Client::new(reach, &[], tasks).map_err(|error| invalid("hook", &error))
 }
 
 fn mailer(
