@@ -39,6 +39,30 @@ const RELEASED: &[(u32, &str)] = &[
         7,
         "335c21cc714ef7516e6a95d187e29992f34662e041e42b0c32771cd7e227ec57",
     ),
+    (
+        8,
+        "06a8607f4cdb3bdf55f44758713061d9e017e37bdddda3792dcde750a520c1ce",
+    ),
+    (
+        9,
+        "e9a37ae307d15da076275b5b0626bed995923c0c0651dfcdfbd386b7e3b9e483",
+    ),
+    (
+        10,
+        "9a3ba5fb2cb39da9e41db6f407db70fd83332d0da3f1ab5b9787525201ed4e2f",
+    ),
+    (
+        11,
+        "4dbaad508f4e3a17bc6c2f5a6e8abc2f99b7babc3126aed91fb4f56327599b71",
+    ),
+    (
+        12,
+        "aead11e8cb3262c3a3c52bb77347ede108e613cdd2b0c24c8570fd05883c3994",
+    ),
+    (
+        13,
+        "c6b6115d6a67b32ad7e0d623b5b7f618d626eb9fd29f59adee2ff98619bc25d3",
+    ),
 ];
 
 #[test]

@@ -401,6 +401,17 @@ pub(crate) fn check_issuer(
     }
 }
 
+/// Our ID tokens tell a client who somebody is. They open nothing, though the
+/// same key signs them.
+pub(crate) fn check_kind(claims: &Map<String, Value>) -> Result<(), JwtError> {
+    let has = |name| claims.contains_key(name);
+    if has("client_id") && has("auth_time") && !has("role") && !has("session_id") {
+        Err(JwtError::NotInAudience)
+    } else {
+        Ok(())
+    }
+}
+
 fn seconds(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, JwtError> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),

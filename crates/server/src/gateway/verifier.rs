@@ -136,6 +136,7 @@ impl Verifier {
         let until =
             jwt::check_claims(&claims, self.audience.as_deref(), now).map_err(TokenError::Jwt)?;
         jwt::check_issuer(&claims, &self.issuer_names).map_err(TokenError::Jwt)?;
+        jwt::check_kind(&claims).map_err(TokenError::Jwt)?;
         let claims_value = Value::Object(claims);
         let found = self.role_path.find(&claims_value);
         let role: Arc<str> = match (found, &self.anon_role) {

@@ -245,3 +245,13 @@ fn issuers_that_are_named_are_the_only_ones() {
     }
     assert_eq!(check(json!({}), &ours), Err(JwtError::Issuer));
 }
+
+#[test]
+fn id_tokens_open_nothing() {
+    let check = |claims: Value| check_kind(claims.as_object().unwrap());
+    let id = json!({"sub": "u", "aud": ["c"], "client_id": "c", "auth_time": 1});
+    assert_eq!(check(id), Err(JwtError::NotInAudience));
+    let access = json!({"sub": "u", "client_id": "c", "auth_time": 1, "role": "authenticated"});
+    assert_eq!(check(access), Ok(()));
+    assert_eq!(check(json!({"sub": "u"})), Ok(()));
+}
