@@ -30,6 +30,8 @@ struct Round {
     /// From the end of the change's transaction to the first answer that knows
     /// the new column, in milliseconds.
     served: f64,
+    /// The same while nobody asks for anything else.
+    alone: f64,
 }
 
 /// Measures and prints a table.
@@ -60,7 +62,12 @@ pub(crate) fn run(options: Options) -> Result<()> {
     ];
     table::print(&[
         heading.map(str::to_owned).to_vec(),
-        row("from commit to served", "300", |round| round.served),
+        row("from commit to served, no requests", "300", |round| {
+            round.alone
+        }),
+        row("from commit to served, both cores busy", "300", |round| {
+            round.served
+        }),
         row("p99 of requests, no change", "-", |round| round.calm.p99),
         row("p99 of requests, with a change", "-", |round| {
             round.changing.p99
@@ -79,11 +86,12 @@ fn round(server: &Server, seconds: u32, number: usize) -> Result<Round> {
     let request = |_| {
         format!("GET /rest/v1/t1?limit=1 HTTP/1.1\r\nHost: x\r\napikey: {key}\r\n\r\n").into_bytes()
     };
+    let alone = change(server, &address, &key, &format!("alone_{number}"))?;
     let calm = http::run(&address, CONNECTIONS, seconds, request)?;
     let (changing, took) = thread::scope(|scope| {
         let load = scope.spawn(|| http::run(&address, CONNECTIONS, seconds, request));
         thread::sleep(Duration::from_millis(300));
-        let took = change(server, &address, &key, number);
+        let took = change(server, &address, &key, &format!("added_{number}"));
         let load = load.join().map_err(|_| anyhow::anyhow!("the load died"));
         (load, took)
     });
@@ -91,13 +99,13 @@ fn round(server: &Server, seconds: u32, number: usize) -> Result<Round> {
         calm,
         changing: changing??,
         served: took?,
+        alone,
     })
 }
 
 /// Adds a column and asks for it until it is there.
-fn change(server: &Server, address: &str, key: &str, number: usize) -> Result<f64> {
+fn change(server: &Server, address: &str, key: &str, column: &str) -> Result<f64> {
     let (socket, port) = server.socket()?;
-    let column = format!("added_{number}");
     // The server's clock says when the change was committed: the program that
     // sends it needs time to end.
     let sql = format!(
