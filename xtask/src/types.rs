@@ -293,21 +293,28 @@ fn replace_line(text: &str, from: &str, to: &str) -> Option<String> {
     found.then_some(out)
 }
 
-/// What a command prints, or what it complained about.
+/// What a command prints, or what it complained about. Its streams are files: the official CLI may
+/// leave a process behind that would hold a pipe open.
 fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
+    let file = |stream| {
+        std::env::temp_dir().join(format!("ferrobase-types-{}.{stream}", std::process::id()))
+    };
+    let (out, err) = (file("out"), file("err"));
+    let status = command
         .stdin(Stdio::null())
-        .output()
+        .stdout(std::fs::File::create(&out).context("could not make a file")?)
+        .stderr(std::fs::File::create(&err).context("could not make a file")?)
+        .status()
         .with_context(|| format!("could not start {name}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    let printed = std::fs::read_to_string(&out).context("the output is not text")?;
+    let complaints = std::fs::read_to_string(&err).unwrap_or_default();
+    // Left over in the worst case, where the system cleans up anyway.
+    let _ = (std::fs::remove_file(&out), std::fs::remove_file(&err));
+    if status.success() {
+        return Ok(printed);
     }
-    bail!(
-        "{name} failed: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    bail!("{name} failed: {printed}{complaints}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ring::signature::{
 
 use super::*;
 
+/// ring makes no RSA keys. This one is in the repository, so it is worth nothing.
 const RSA_KEY: &[u8] = include_bytes!("../../tests/data/rsa2048.key.der");
 const ORIGIN: &str = "https://login.example.com";
 
