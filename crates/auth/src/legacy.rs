@@ -21,7 +21,9 @@ use crate::error::Result;
 use crate::model::{User, own_identity_data};
 use crate::outbound::Budget;
 use crate::password::PASSWORD_BYTES_MAX;
+use crate::request::Call;
 use crate::room::Auth;
+use crate::routes::signup::preview;
 use crate::store::Actor;
 
 /// Somebody waits at a form.
@@ -42,9 +44,9 @@ impl Auth {
     /// A user with this address and password, if the old system knows them.
     pub(crate) async fn adopt(
         &self,
+        call: &Call,
         email: &str,
         password: &str,
-        audience: &str,
     ) -> Result<Option<User>> {
         let Some(legacy) = &self.config.legacy else {
             return Ok(None);
@@ -57,10 +59,12 @@ impl Auth {
             return Ok(None);
         };
         let hash = self.hash(password).await?;
-        let tx = self.store.begin().await?;
-        let mut new = self.new_user(audience, Some("email"), known.user_metadata);
+        let audience = call.audience(self);
+        let mut new = self.new_user(&audience, Some("email"), known.user_metadata);
         new.email.clone_from(&email);
         new.password_hash = Some(hash);
+        self.before_user_created(&preview(&new), call).await?;
+        let tx = self.store.begin().await?;
         let mut user = tx.insert_user(&new).await?;
         let data = own_identity_data(user.id, "email", &email, known.email_verified);
         tx.insert_identity(&mut user, "email", data).await?;
@@ -72,6 +76,7 @@ impl Auth {
         }
         tx.reload(&mut user).await?;
         tx.commit().await?;
+        self.after_user_created(&user.document(), call).await?;
         Ok(Some(user))
     }
 

@@ -8,22 +8,26 @@
 //! that very address; and what is refused for want of an address leaves no
 //! account behind.
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::error::{AuthError, Result, code};
+use crate::hook::Point;
 use crate::mails::{CodeMail, Flow};
 use crate::model::User;
 use crate::oidc::profile::Profile;
 use crate::request::Call;
 use crate::room::Auth;
 use crate::routes::signup::preview;
-use crate::store::{Actor, OneTime, Tx, UserPatch};
+use crate::store::{Actor, NewUser, OneTime, Tx, UserPatch};
 
 /// What came of it. A refusal may still have something to keep: an account
 /// that waits for its confirmation.
 pub(crate) struct Linked {
     pub(crate) user: User,
+    /// Nobody had been here before.
+    pub(crate) created: bool,
     pub(crate) refusal: Option<AuthError>,
 }
 
@@ -60,12 +64,41 @@ impl Guest<'_> {
 }
 
 impl Auth {
-    /// Signs somebody in, or up.
+    /// Asks the project's hook about somebody who would be new here. Before the
+    /// transaction that makes them, as every sign-up does: a slow answer must
+    /// not hold a connection. Says whether they may become a user; who is here
+    /// already need not.
+    pub(crate) async fn ask_about_guest(&self, call: &Call, guest: &Guest<'_>) -> Result<bool> {
+        if !self.parts.hooks.has(Point::BeforeUserCreated) {
+            return Ok(true);
+        }
+        let tx = self.store.begin().await?;
+        let subject = &guest.profile.subject;
+        let known = tx.user_by_identity(guest.provider, subject).await?;
+        if known.is_some() || self.related(&tx, guest).await?.is_some() {
+            return Ok(false);
+        }
+        drop(tx);
+        let new = self.guest_user(call, guest).await?;
+        self.before_user_created(&preview(&new), call).await?;
+        Ok(true)
+    }
+
+    /// Tells the project's hook of somebody new, once that is certain.
+    pub(crate) async fn tell_of_guest(&self, news: Option<Value>, call: &Call) -> Result<()> {
+        match news {
+            Some(user) => self.after_user_created(&user, call).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Signs somebody in, or up when they `may_become` a user.
     pub(crate) async fn welcome_guest(
         &self,
         tx: &Tx,
         call: &Call,
         guest: &Guest<'_>,
+        may_become: bool,
     ) -> Result<Linked> {
         let subject = &guest.profile.subject;
         let mut created = false;
@@ -75,9 +108,16 @@ impl Auth {
             user
         } else if let Some(user) = self.related(tx, guest).await? {
             self.relate(tx, call, user, guest).await?
-        } else {
+        } else if may_become {
             created = true;
             self.create(tx, call, guest).await?
+        } else {
+            // Their account went away since the hook was not asked.
+            return Err(AuthError::new(
+                StatusCode::CONFLICT,
+                code::CONFLICT,
+                "The account has changed meanwhile, please try again",
+            ));
         };
         if user.is_banned(tx.now) {
             return Err(AuthError::forbidden(code::USER_BANNED, "User is banned"));
@@ -85,7 +125,11 @@ impl Auth {
         let refusal = self.confirm_guest(tx, call, &mut user, guest, created);
         let refusal = refusal.await?;
         tx.reload(&mut user).await?;
-        Ok(Linked { user, refusal })
+        Ok(Linked {
+            user,
+            created,
+            refusal,
+        })
     }
 
     async fn renew(&self, tx: &Tx, user: &mut User, guest: &Guest<'_>) -> Result<()> {
@@ -131,6 +175,15 @@ impl Auth {
     }
 
     async fn create(&self, tx: &Tx, call: &Call, guest: &Guest<'_>) -> Result<User> {
+        let new = self.guest_user(call, guest).await?;
+        let mut user = tx.insert_user(&new).await?;
+        tx.insert_identity(&mut user, guest.provider, guest.data())
+            .await?;
+        Ok(user)
+    }
+
+    /// What they would be as a user, if they can be one.
+    async fn guest_user(&self, call: &Call, guest: &Guest<'_>) -> Result<NewUser> {
         if self.config.signup_disabled {
             return Err(AuthError::unprocessable(
                 code::SIGNUP_DISABLED,
@@ -149,11 +202,7 @@ impl Auth {
         if new.email.is_empty() && !guest.email_optional {
             return Err(guest.unverified(false));
         }
-        self.before_user_created(&preview(&new), call).await?;
-        let mut user = tx.insert_user(&new).await?;
-        tx.insert_identity(&mut user, guest.provider, guest.data())
-            .await?;
-        Ok(user)
+        Ok(new)
     }
 
     /// Confirms the account's address, or asks for its confirmation.
@@ -229,7 +278,11 @@ impl Auth {
         self.notify(tx, &user, &to, "identity_linked_notification", &more)
             .await?;
         tx.reload(&mut user).await?;
-        Ok(Linked { user, refusal })
+        Ok(Linked {
+            user,
+            created: false,
+            refusal,
+        })
     }
 
     /// The first address of somebody who had none.
@@ -302,6 +355,7 @@ impl Auth {
         tx.reload(&mut user).await?;
         Ok(Linked {
             user,
+            created: false,
             refusal: None,
         })
     }

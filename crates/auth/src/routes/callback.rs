@@ -244,17 +244,21 @@ impl Auth {
         guest: &Guest<'_>,
         tokens: (&str, &str),
     ) -> Result<Arrival, Refusal> {
+        let signs_in = flow.linking_target_id.is_none() && flow.invite_token.is_empty();
+        let may_become = signs_in && self.ask_about_guest(call, guest).await?;
         let tx = self.store.begin().await?;
         let linked = match flow.linking_target_id {
             Some(target) => self.link_guest(&tx, call, target, guest).await?,
             None if !flow.invite_token.is_empty() => {
                 self.invited_guest(&tx, &flow.invite_token, guest).await?
             }
-            None => self.welcome_guest(&tx, call, guest).await?,
+            None => self.welcome_guest(&tx, call, guest, may_become).await?,
         };
+        let news = linked.created.then(|| linked.user.document());
         if let Some(refusal) = linked.refusal {
             tx.commit().await?;
             self.parts.outbox.wake();
+            self.tell_of_guest(news, call).await?;
             return Err(Refusal::Ours(refusal));
         }
         let user = linked.user;
@@ -267,6 +271,7 @@ impl Auth {
             }
             tx.commit().await?;
             self.parts.outbox.wake();
+            self.tell_of_guest(news, call).await?;
             return Ok(Arrival::Code(code.clone()));
         }
         let session = NewSession::of(call);
@@ -274,6 +279,7 @@ impl Auth {
         tx.delete_flow(flow.id).await?;
         tx.commit().await?;
         self.parts.outbox.wake();
+        self.tell_of_guest(news, call).await?;
         let (access, refresh) = tokens;
         let mut theirs = vec![("provider_token", Secret::new(access))];
         if !refresh.is_empty() {

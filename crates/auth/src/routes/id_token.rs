@@ -77,14 +77,17 @@ pub(crate) async fn grant(auth: &Arc<Auth>, call: &Call) -> Result<Response> {
         profile: &profile,
         email_optional: provider.settings.email_optional,
     };
+    let may_become = target.is_none() && auth.ask_about_guest(call, &guest).await?;
     let tx = auth.store.begin().await?;
     let linked = match target {
         Some(target) => auth.link_guest(&tx, call, target, &guest).await?,
-        None => auth.welcome_guest(&tx, call, &guest).await?,
+        None => auth.welcome_guest(&tx, call, &guest, may_become).await?,
     };
+    let news = linked.created.then(|| linked.user.document());
     if let Some(refusal) = linked.refusal {
         tx.commit().await?;
         auth.parts.outbox.wake();
+        auth.tell_of_guest(news, call).await?;
         return Err(refusal);
     }
     let session = NewSession::of(call);
@@ -92,6 +95,7 @@ pub(crate) async fn grant(auth: &Arc<Auth>, call: &Call) -> Result<Response> {
     let issued = issued.await?;
     tx.commit().await?;
     auth.parts.outbox.wake();
+    auth.tell_of_guest(news, call).await?;
     Ok(issued.response())
 }
 

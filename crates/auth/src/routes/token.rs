@@ -99,7 +99,7 @@ async fn password(auth: &Auth, call: &Call) -> Result<Response> {
     let user = match user {
         None if provider == "email" => {
             check_tries(auth, call, &account)?;
-            auth.adopt(&account, &params.password, &audience).await?
+            auth.adopt(call, &account, &params.password).await?
         }
         user => user,
     };

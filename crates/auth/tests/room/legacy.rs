@@ -131,3 +131,27 @@ async fn cognito_is_spoken() {
     room.end().await;
     tasks.stop().await;
 }
+
+#[tokio::test]
+async fn a_function_may_refuse_who_arrives() {
+    let tasks = Tasks::new();
+    let (url, _) = old_system(&tasks).await;
+    let hook = json!({"enabled": true, "uri": "pg-functions://postgres/public/closed"});
+    let room = Room::with(json!({
+        "legacy": {"hook_url": format!("{url}/hook"), "hook_secret": "ours"},
+        "hook": {"before_user_created": hook},
+    }))
+    .await;
+    room.ask(
+        "CREATE FUNCTION public.closed(event jsonb) RETURNS jsonb LANGUAGE sql AS $$
+            SELECT '{\"error\": {\"http_code\": 403, \"message\": \"closed\"}}'::jsonb
+         $$;
+         GRANT EXECUTE ON FUNCTION public.closed TO supabase_auth_admin",
+    )
+    .await;
+    let refused = room.sign_in("old@b.co").await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(room.ask("SELECT count(*) FROM auth.users").await, "0");
+    room.end().await;
+    tasks.stop().await;
+}

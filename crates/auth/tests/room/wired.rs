@@ -15,6 +15,7 @@ use kernel::{Secret, Tasks};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::idp::Idp;
 use crate::support::{PASSWORD, Room, Services, claims, text};
 
 const SECRET: &str = "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -280,4 +281,35 @@ async fn leaked_passwords_are_refused() {
     assert_eq!(refused.body["weak_password"]["reasons"], json!(["pwned"]));
     room.sign_up("a@b.co").await.ok();
     room.end().await;
+}
+
+#[tokio::test]
+async fn services_are_asked_about_whoever_comes_from_a_provider() {
+    let idp = Idp::start().await;
+    let service = Service::default();
+    let uri = service.start().await;
+    let mut section = idp.settings();
+    section["hook"] = hooks(&uri, &["before_user_created", "after_user_created"]);
+    let room = Room::with(section).await;
+    let come = async || {
+        let body = json!({"provider": "google", "id_token": idp.id_token(""), "nonce": ""});
+        room.post("/token?grant_type=id_token", body).await
+    };
+    idp.person(json!({"sub": "1", "email": "unwanted@b.co", "email_verified": true}));
+    let refused = come().await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(room.ask("SELECT count(*) FROM auth.users").await, "0");
+    assert!(service.told("after-user-created").is_empty());
+
+    idp.person(json!({"sub": "2", "email": "a@b.co", "email_verified": true}));
+    come().await.ok();
+    let after = service.told("after-user-created");
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0]["user"]["email"], "a@b.co");
+    // Who is here already is not asked about again.
+    come().await.ok();
+    assert_eq!(service.told("before-user-created").len(), 2);
+    assert_eq!(service.told("after-user-created").len(), 1);
+    room.end().await;
+    idp.end().await;
 }
