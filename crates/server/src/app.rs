@@ -11,7 +11,7 @@ use pg::{Pool, PoolConfig, Session, Target, catalog};
 
 use crate::api_keys::{self, ApiKeys, Follower};
 use crate::config::{Config, ConfigError, Loaded, Sources};
-use crate::gateway::{Gateway, World};
+use crate::gateway::{Gateway, Issuers, World};
 use crate::in_database::{self, InDatabaseError};
 use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
@@ -92,6 +92,8 @@ pub struct Parts {
     /// Who the auth room connects as; none where the database does not allow
     /// it to work.
     pub auth_database: Option<Target>,
+    /// Who keeps jobs and sessions; none where the database does not allow it.
+    pub work_database: Option<Target>,
 }
 
 /// A running server.
@@ -120,6 +122,7 @@ impl App {
             listeners,
             database,
             auth_database,
+            work_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -139,10 +142,10 @@ impl App {
         );
         let addresses = listeners.addresses();
         let api_keys = ApiKeys::new(context.clock.clone());
+        let few = few_connections(&config, lanes.count());
         let (mut auth, mut inbox) = (None, Shown::default());
         if let Some(target) = auth_database {
-            let pool = auth_pool_config(&config, lanes.count());
-            let pool = Pool::new(&target, &pool, &back);
+            let pool = Pool::new(&target, &few, &back);
             let given = wire::auth::Given {
                 pool: pool.clone(),
                 signer: keys.signer()?,
@@ -155,19 +158,15 @@ impl App {
             let follower = Follower::new(Arc::clone(&api_keys), target, listens);
             api_keys::start(follower, &back).await;
         }
-        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth);
+        let work = work_database
+            .map(|target| wire::work::rooms(&Pool::new(&target, &few, &back), &back, context));
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
         wire::gauges(&metrics, &data);
-        let world = World {
-            clock: context.clock.clone(),
-            rng: context.rng.clone(),
-            health: wire::health(&data),
-            metrics: Arc::clone(&metrics),
-            issuers: wire::auth::issuers(&config, context, &back)?,
-            api_keys,
-        };
+        let issuers = wire::auth::issuers(&config, context, &back)?;
+        let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
 
@@ -230,6 +229,24 @@ impl App {
     }
 }
 
+/// What the gateway knows of the world.
+fn world(
+    context: &Context,
+    data: &Data,
+    metrics: &Arc<Metrics>,
+    issuers: Issuers,
+    api_keys: Arc<ApiKeys>,
+) -> World {
+    World {
+        clock: context.clock.clone(),
+        rng: context.rng.clone(),
+        health: wire::health(data),
+        metrics: Arc::clone(metrics),
+        issuers,
+        api_keys,
+    }
+}
+
 /// The catalog to begin with, and the session that hears of changes since,
 /// unless nobody wants to hear of them.
 async fn first_catalog(
@@ -258,14 +275,15 @@ fn url(addresses: &[SocketAddr], config: &Config) -> String {
     format!("http://{host}:{port}")
 }
 
-/// Sign-ins wait for hashing far longer than for the database, so the auth
-/// room needs few connections beside those of the data API.
-const AUTH_CONNECTIONS: usize = 8;
+/// Sign-ins wait for hashing far longer than for the database, and the work of
+/// jobs goes there in batches, so these rooms need few connections beside those
+/// of the data API.
+const ROOM_CONNECTIONS: usize = 8;
 
-fn auth_pool_config(config: &Config, lanes: usize) -> PoolConfig {
+fn few_connections(config: &Config, lanes: usize) -> PoolConfig {
     let usual = pool_config(config, lanes);
     PoolConfig {
-        connections_max: usual.connections_max.min(AUTH_CONNECTIONS.max(lanes)),
+        connections_max: usual.connections_max.min(ROOM_CONNECTIONS.max(lanes)),
         ..usual
     }
 }

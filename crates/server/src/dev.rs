@@ -115,6 +115,8 @@ pub(crate) struct Targets {
     pub(crate) requests: Target,
     /// Serves sign-ins.
     pub(crate) auth: Target,
+    /// Keeps jobs and sessions.
+    pub(crate) work: Target,
 }
 
 /// Starts everything. `progress` hears one sentence before each step that
@@ -236,13 +238,15 @@ async fn finish(
 ) -> Result<(App, Prepared, Option<Secret>), DevError> {
     let targets = targets(&plan.loaded.config, cluster)?;
     let mut prepared = prepare(&plan, &targets, cluster.is_some()).await?;
-    let obstacle = match cluster {
-        // Our own cluster has the login it needs.
-        Some(_) => None,
-        None => obstacle(&targets.auth).await?,
+    // Our own cluster has the logins that rooms need.
+    let (no_auth, no_work) = match cluster {
+        Some(_) => (None, None),
+        None => obstacles(&targets).await?,
     };
-    let auth_database = obstacle.is_none().then_some(targets.auth);
-    prepared.degradations.extend(obstacle);
+    let auth_database = no_auth.is_none().then_some(targets.auth);
+    let work_database = no_work.is_none().then_some(targets.work);
+    prepared.degradations.extend(no_auth);
+    prepared.degradations.extend(no_work);
     let db_url = db_url(&plan.loaded.config, cluster);
     let parts = Parts {
         loaded: plan.loaded,
@@ -251,6 +255,7 @@ async fn finish(
         listeners: late.listeners,
         database: targets.requests,
         auth_database,
+        work_database,
     };
     let app = App::start(parts, context).await?;
     let told = app.warnings().map(str::to_owned);
@@ -258,11 +263,16 @@ async fn finish(
     Ok((app, prepared, db_url))
 }
 
-async fn obstacle(target: &Target) -> Result<Option<String>, StartError> {
-    let what = "connect to the database";
-    wire::auth::obstacle(target)
-        .await
-        .map_err(|source| StartError::Database { what, source })
+/// Why rooms cannot work with the logins there are: sign-in, then jobs and
+/// sessions.
+async fn obstacles(targets: &Targets) -> Result<(Option<String>, Option<String>), StartError> {
+    let failed = |source| StartError::Database {
+        what: "connect to the database",
+        source,
+    };
+    let auth = wire::auth::obstacle(&targets.auth).await.map_err(failed)?;
+    let work = wire::work::obstacle(&targets.work).await.map_err(failed)?;
+    Ok((auth, work))
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.
@@ -318,6 +328,7 @@ pub(crate) fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targ
         platform: target.clone(),
         project: target.clone(),
         auth: target.clone(),
+        work: target.clone(),
         requests: target,
     })
 }
@@ -330,6 +341,7 @@ impl Targets {
             project: target(OWNER),
             requests: target(AUTHENTICATOR),
             auth: target(AUTH_ADMIN),
+            work: target(wire::work::ROLE),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod work;
 
 use std::sync::Arc;
 
@@ -64,6 +65,8 @@ pub struct Rooms {
     rest_at_root: bool,
     /// Who somebody is; none where the database does not let us know.
     pub auth: Option<Arc<::auth::Auth>>,
+    /// Jobs and sessions; none where the database does not let us keep them.
+    pub work: Option<work::Work>,
 }
 
 impl Rooms {
@@ -74,6 +77,7 @@ impl Rooms {
         data: &Data,
         secret: &Secret,
         auth: Option<Arc<::auth::Auth>>,
+        work: Option<work::Work>,
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
@@ -82,6 +86,7 @@ impl Rooms {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
             auth,
+            work,
         }
     }
 
@@ -132,11 +137,30 @@ impl Rooms {
             }),
         };
         let mut rooms = vec![rest("rest", "/rest/v1"), auth, metadata];
+        if let Some(work) = &self.work {
+            rooms.push(work_room(
+                "jobs",
+                "/jobs/v1",
+                Arc::clone(&work.jobs).router(),
+            ));
+            let sessions = Arc::clone(&work.sessions).router();
+            rooms.push(work_room("sessions", "/sessions/v1", sessions));
+        }
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));
         }
         rooms
+    }
+}
+
+fn work_room(name: &'static str, prefix: &'static str, router: axum::Router) -> Room {
+    Room {
+        name,
+        prefix,
+        dialect: Dialect::Rest,
+        access: Access::Checked,
+        service: routed(router),
     }
 }
 

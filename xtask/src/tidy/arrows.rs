@@ -48,8 +48,18 @@ const RULES: &[Rule] = &[
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "jobs",
+        may: &["kernel", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
+        krate: "sessions",
+        may: &["kernel", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "server",
-        may: &["auth", "kernel", "pg", "rest"],
+        may: &["auth", "jobs", "kernel", "pg", "rest", "sessions"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
@@ -65,12 +75,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "it",
-        may: &["auth", "ferrobase", "kernel", "pg", "rest", "server"],
+        may: &[
+            "auth",
+            "ferrobase",
+            "jobs",
+            "kernel",
+            "pg",
+            "rest",
+            "server",
+            "sessions",
+        ],
         never: &["clap"],
     },
     Rule {
         krate: "benches",
-        may: &["kernel", "pg", "rest", "server"],
+        may: &["jobs", "kernel", "pg", "rest", "server", "sessions"],
         never: &["clap"],
     },
     Rule {

@@ -30,4 +30,6 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(11, "auth_room_rest", "0011_auth_room_rest.sql"),
     migration!(12, "mail", "0012_mail.sql"),
     migration!(13, "api_keys", "0013_api_keys.sql"),
+    migration!(14, "work", "0014_work.sql"),
+    migration!(15, "work_access", "0015_work_access.sql"),
 ];

@@ -1,0 +1,41 @@
+//! The room: what it is made of, and its routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use kernel::{Clock, Rng, Tasks};
+use pg::Pool;
+
+/// What the room is made of.
+pub struct Parts {
+    /// Connections of its own, which may become [`Parts::role`].
+    pub pool: Pool,
+    /// The engine's role in the database.
+    pub role: Arc<str>,
+    /// What its services run in.
+    pub tasks: Tasks,
+    /// Time, for what the database's clock is not asked about.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+/// The jobs of a project.
+pub struct Jobs {
+    /// What it is made of.
+    parts: Parts,
+}
+
+impl Jobs {
+    /// Builds the room.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self { parts })
+    }
+
+    /// Its routes, under `/jobs/v1`.
+    pub fn router(self: Arc<Self>) -> Router {
+        tracing::debug!(role = &*self.parts.role, "Jobs are served");
+        Router::new()
+    }
+}

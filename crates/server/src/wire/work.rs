@@ -1,0 +1,62 @@
+//! The jobs and sessions rooms, which share schema `work`.
+
+use std::sync::Arc;
+
+use ::sessions::Sessions;
+use jobs::Jobs;
+use kernel::Tasks;
+use pg::{Pool, Session, Target};
+
+use crate::app::Context;
+
+/// Who both rooms are in the database.
+pub(crate) const ROLE: &str = "ferrobase_work";
+
+/// Both rooms.
+#[derive(Clone)]
+pub struct Work {
+    /// Jobs.
+    pub jobs: Arc<Jobs>,
+    /// Sessions and streams.
+    pub sessions: Arc<Sessions>,
+}
+
+/// Builds the rooms and starts what works beside requests.
+pub(crate) fn rooms(pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
+    let jobs = Jobs::new(jobs::Parts {
+        pool: pool.clone(),
+        role: ROLE.into(),
+        tasks: tasks.clone(),
+        clock: context.clock.clone(),
+        rng: context.rng.clone(),
+    });
+    let sessions = Sessions::new(::sessions::Parts {
+        pool: pool.clone(),
+        role: ROLE.into(),
+        tasks: tasks.clone(),
+        clock: context.clock.clone(),
+        rng: context.rng.clone(),
+    });
+    Work { jobs, sessions }
+}
+
+/// Why the rooms cannot work with this login, if they cannot.
+pub(crate) async fn obstacle(target: &Target) -> Result<Option<String>, pg::Error> {
+    let mut session = Session::connect(target).await?;
+    // Closed right after: what is set here goes with it.
+    let tried = session
+        .script("SET ROLE ferrobase_work; SELECT FROM work.jobs LIMIT 0")
+        .await;
+    session.close().await;
+    match tried {
+        Ok(_) => Ok(None),
+        Err(error) => match error.sqlstate() {
+            Some(state) => Ok(Some(format!(
+                "Jobs and sessions are switched off: {} cannot work as {ROLE} (SQLSTATE {state}); \
+                 a superuser may say GRANT {ROLE} TO {}",
+                target.user, target.user
+            ))),
+            None => Err(error),
+        },
+    }
+}
