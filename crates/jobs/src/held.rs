@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::room::Jobs;
 use crate::spec;
-use crate::store::steps::{self, Begun, Ended, StepBegin, StepEnd};
+use crate::store::steps::{self, Begun, Ended, StepBegin, StepEnd, Suspended};
 
 impl Jobs {
     /// Begins a step, or hears that it is done already.
@@ -27,19 +27,20 @@ impl Jobs {
         Ended::of(&rows)
     }
 
-    /// Lets the job wait without a worker.
+    /// Lets the job wait without a worker: for any of these, or all of them.
     pub(crate) async fn suspend(
         &self,
         id: Uuid,
         epoch: i32,
         waits: &RawValue,
-    ) -> Result<Option<String>> {
-        let rows = self
-            .actors
-            .statement(id, steps::suspend(id, epoch, waits))
-            .await?;
+        all: bool,
+    ) -> Result<Suspended> {
+        let statement = steps::suspend(id, epoch, waits, all);
+        let rows = self.actors.statement(id, statement).await?;
+        let suspended = Suspended::of(&rows)?;
+        self.core.nudges.promote.notify_one();
         self.core.settled([id]);
-        Ok(rows.scalar().map(str::to_owned))
+        Ok(suspended)
     }
 
     /// Says something in the job's stream. A job that tells nothing, and a

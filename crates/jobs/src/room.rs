@@ -20,6 +20,7 @@ use crate::pace::jittered;
 use crate::spec::{self, Spec};
 use crate::store::{Sight, Store, Verb};
 use crate::types::{Beat, Changed, Claimed, Directive, Event, Finish, Submitted, Wants};
+use crate::worker::Workers;
 use crate::{http, services};
 
 /// What the room is made of.
@@ -43,6 +44,7 @@ pub struct Jobs {
     pub(crate) core: Arc<Core>,
     pub(crate) actors: Actors,
     pub(crate) tasks: Tasks,
+    pub(crate) workers: Workers,
 }
 
 impl Jobs {
@@ -62,6 +64,7 @@ impl Jobs {
             core,
             actors,
             tasks,
+            workers: Workers::default(),
         })
     }
 

@@ -38,7 +38,7 @@ pub struct Spec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<Uuid>,
     /// What handler it is for.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Unique among siblings.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,7 +242,9 @@ impl Spec {
 
     /// Refuses what no database would take.
     pub fn check(&self) -> Result<()> {
-        length("type", Some(&self.kind), 200)?;
+        // A group has no handler, so it needs no type.
+        let kind = Some(self.kind.as_str()).filter(|kind| !self.group || !kind.is_empty());
+        length("type", kind, 200)?;
         length("name", self.name.as_deref(), 200)?;
         length("queue", self.queue.as_deref(), 200)?;
         length("owner", self.owner.as_deref(), 500)?;

@@ -155,6 +155,9 @@ pub(super) async fn spawn(
 pub(super) struct Suspend {
     epoch: i32,
     waits: Box<RawValue>,
+    /// `any` unless said, or `all`.
+    #[serde(default)]
+    mode: Option<String>,
 }
 
 /// `POST /jobs/{id}/suspend`: waits without a worker.
@@ -166,8 +169,13 @@ pub(super) async fn suspend(
 ) -> Result<Response> {
     let id = held(&room, &who, &place).await?;
     spec::payload("waits", Some(&body.waits))?;
-    let word = room.suspend(id, body.epoch, &body.waits).await?;
-    outcome(word.as_deref())
+    let all = match body.mode.as_deref() {
+        None | Some("any") => false,
+        Some("all") => true,
+        Some(_) => return Err(JobsError::invalid("mode is any or all")),
+    };
+    let suspended = room.suspend(id, body.epoch, &body.waits, all).await?;
+    Ok(reply(StatusCode::OK, &suspended))
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,9 @@ pub(crate) struct StepBegin {
     pub(crate) request_hash: Option<String>,
     pub(crate) unit: Option<String>,
     pub(crate) estimate: Option<f64>,
+    /// Whether the provider takes the token for a repetition: then a call of
+    /// which nobody knows the end may be made again.
+    pub(crate) idempotent: Option<bool>,
 }
 
 impl StepBegin {
@@ -100,6 +103,30 @@ impl Ended {
     }
 }
 
+/// What became of a wish to wait.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Suspended {
+    /// `suspended`, or `ready` when it had come already.
+    pub(crate) state: String,
+    /// What has come: `{key: {state, result}}`.
+    pub(crate) steps: Option<Box<RawValue>>,
+}
+
+impl Suspended {
+    pub(crate) fn of(rows: &Rows) -> Result<Self> {
+        let row = rows.first().ok_or_else(JobsError::stale)?;
+        let mut fields = Fields::of(&row);
+        let state = fields.must()?;
+        if state == "stale" {
+            return Err(JobsError::stale());
+        }
+        Ok(Self {
+            state,
+            steps: fields.json()?,
+        })
+    }
+}
+
 fn raw(value: Option<&RawValue>) -> Option<String> {
     value.map(|raw| raw.get().to_owned())
 }
@@ -118,6 +145,7 @@ pub(crate) fn begin(job: Uuid, key: &str, begin: &StepBegin) -> SqlBuf {
         .bind(hash)
         .bind(begin.unit.clone())
         .bind(begin.estimate.map(|n| n.to_string()))
+        .bind(begin.idempotent.unwrap_or(true).to_string())
 }
 
 pub(crate) fn handle(job: Uuid, epoch: i32, key: &str, handle: &RawValue) -> SqlBuf {
@@ -137,11 +165,12 @@ pub(crate) fn fail(job: Uuid, key: &str, fail: &StepFail) -> SqlBuf {
         .bind(fail.charged.to_string())
 }
 
-pub(crate) fn suspend(job: Uuid, epoch: i32, waits: &RawValue) -> SqlBuf {
+pub(crate) fn suspend(job: Uuid, epoch: i32, waits: &RawValue, all: bool) -> SqlBuf {
     sql!("suspend")
         .bind(job.to_string())
         .bind(epoch.to_string())
         .bind(waits.get().to_owned())
+        .bind(if all { "all" } else { "any" }.to_owned())
 }
 
 pub(crate) fn log(job: Uuid, epoch: i32, kind: &str, data: &RawValue) -> SqlBuf {
