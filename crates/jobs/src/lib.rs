@@ -40,5 +40,5 @@ pub use spec::{
     Budget, DependsOn, JOBS_MAX, Need, NeedWord, OnChildFailure, PAYLOAD_BYTES_MAX, Spec, Unique,
     When,
 };
-pub use worker::{Ask, Builder, Call, ChildEnd, Ctx, Paid, Step, Stop, Worker};
 pub use types::{Beat, Changed, Claimed, Directive, Event, Finish, Outcome, Submitted, Wants};
+pub use worker::{Ask, Builder, Call, ChildEnd, Ctx, Paid, Step, Stop, Worker};

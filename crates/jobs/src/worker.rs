@@ -45,7 +45,8 @@ const FINISH_TRIES: u32 = 5;
 
 /// What a handler comes to.
 type Outcomes = Result<Box<RawValue>, Stop>;
-type Handler = Arc<dyn Fn(Ctx, Option<Box<RawValue>>) -> BoxFuture<'static, Outcomes> + Send + Sync>;
+type Handler =
+    Arc<dyn Fn(Ctx, Option<Box<RawValue>>) -> BoxFuture<'static, Outcomes> + Send + Sync>;
 
 /// A worker in the making.
 pub struct Builder {
@@ -264,7 +265,10 @@ impl Running {
             }
         }
         self.tracker.close();
-        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.tracker.wait())
+            .await
+            .is_err()
+        {
             self.hold.abandon();
             self.tracker.wait().await;
         }
@@ -306,7 +310,12 @@ impl Running {
 
     /// Runs the job's handler, and says how the claim ends if it is ours to
     /// end it.
-    async fn carry_out(&self, job: Claimed, held: &Held, stop: &CancellationToken) -> Option<Finish> {
+    async fn carry_out(
+        &self,
+        job: Claimed,
+        held: &Held,
+        stop: &CancellationToken,
+    ) -> Option<Finish> {
         let (id, epoch) = (job.id, job.epoch);
         let permit = tokio::select! {
             permit = self.slots.acquire() => permit.ok(),

@@ -150,7 +150,9 @@ impl Ctx {
         Fut: Future<Output = Result<Paid<T>, Stop>> + Send,
     {
         let known = self.done.get(key);
-        if let Some(done) = known.filter(|done| done.version.as_deref().unwrap_or("") == step.version) {
+        if let Some(done) =
+            known.filter(|done| done.version.as_deref().unwrap_or("") == step.version)
+        {
             return read(done.result.as_deref());
         }
         let call = match self.begin(key, step).await? {
@@ -242,7 +244,11 @@ impl Ctx {
 
     /// How far the handler is, from 0 to 1. Told with the next sign of life.
     pub fn progress(&self, progress: f32, message: impl Into<String>) {
-        let mut said = self.held.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self
+            .held
+            .said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         said.progress = Some(progress.clamp(0.0, 1.0));
         said.message = Some(message.into());
     }
@@ -279,6 +285,8 @@ enum Beginning {
 pub(super) fn read<T: DeserializeOwned>(result: Option<&RawValue>) -> Result<T, Stop> {
     let text = result.map_or("null", RawValue::get);
     serde_json::from_str(text).map_err(|error| {
-        Stop::fatal(format!("what was kept of a step has another shape: {error}"))
+        Stop::fatal(format!(
+            "what was kept of a step has another shape: {error}"
+        ))
     })
 }
