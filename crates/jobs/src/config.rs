@@ -20,11 +20,14 @@ pub struct Config {
 /// usual proxy.
 pub const WAIT_MAX: Duration = Duration::from_secs(25);
 
+/// A second: what a lost message may cost.
+pub(crate) const POLL: Duration = Duration::from_secs(1);
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(30),
-            poll: Duration::from_secs(1),
+            poll: POLL,
             wait_max: WAIT_MAX,
             keep: Duration::from_secs(30 * 24 * 3600),
         }

@@ -28,6 +28,8 @@ mod room;
 mod services;
 mod spec;
 mod store;
+#[cfg(test)]
+mod tests;
 mod types;
 mod wake;
 mod worker;
