@@ -39,6 +39,6 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(20, "work_run", "0020_work_run.sql"),
     migration!(21, "work_duties", "0021_work_duties.sql"),
     migration!(22, "work_control", "0022_work_control.sql"),
-    migration!(30, "work_api", "0030_work_api.sql"),
-    migration!(31, "work_api_rest", "0031_work_api_rest.sql"),
+    migration!(40, "work_api", "0040_work_api.sql"),
+    migration!(41, "work_api_rest", "0041_work_api_rest.sql"),
 ];
