@@ -6,6 +6,9 @@
 //! HTTP and `supabase.rpc` must all mean the same. This crate calls them in
 //! batches, wakes whoever waits, and keeps time.
 
+pub mod form;
 mod room;
+pub mod schedule;
+pub mod services;
 
 pub use room::{Jobs, Parts};
