@@ -156,7 +156,7 @@ BEGIN
         b.unit
     FROM work.jobs AS j
     WHERE j.id = b.job_id
-    ON CONFLICT (job_id, step_key) DO UPDATE
+    ON CONFLICT ON CONSTRAINT approvals_job_id_step_key_key DO UPDATE
         SET state = 'pending', answer = NULL, answered_by = NULL, answered_at = NULL, prompt = excluded.prompt, form = excluded.form
         WHERE a.state <> 'pending'
     RETURNING a.id INTO approval;

@@ -30,8 +30,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION work_engine.waits_over(uuid) IS 'Whether what a suspended job waits for has come.';
 
--- The state of what a job waits for, once, when it is asked and not before.
--- `taken` is null while it has not come.
+-- What a job waits for, if it has come: a signal is taken by this, so it is
+-- asked once and for all. `state` is null while it has not.
 CREATE FUNCTION work_engine.wait_now(
     j work.jobs, key text, kind text, name text, due timestamptz, OUT state text, OUT result jsonb
 )
@@ -153,7 +153,7 @@ BEGIN
         END IF;
         INSERT INTO work.steps AS t (job_id, key, kind, state, epoch, target, result, finished_at)
         VALUES (j.id, w.key, w.kind, now_.state, j.epoch, w.name, now_.result, clock_timestamp())
-        ON CONFLICT (job_id, key) DO UPDATE
+        ON CONFLICT ON CONSTRAINT steps_pkey DO UPDATE
             SET state = excluded.state, result = excluded.result, epoch = excluded.epoch, finished_at = excluded.finished_at;
         steps := steps || jsonb_build_object(w.key, jsonb_build_object('state', now_.state, 'result', now_.result));
         IF mode = 'any' THEN
@@ -188,7 +188,7 @@ BEGIN
         CROSS JOIN work_engine.read_wait(e.wait) AS r
         WHERE NOT over ? r.key
         -- Since when it waits, and until when, was said the first time.
-        ON CONFLICT (job_id, key) DO UPDATE SET epoch = excluded.epoch
+        ON CONFLICT ON CONSTRAINT steps_pkey DO UPDATE SET epoch = excluded.epoch
         RETURNING t.key, t.kind, t.due_at
     ), asked AS (
         INSERT INTO work.approvals AS a (job_id, step_key, owner, assignee, prompt, form, due_at)
@@ -196,7 +196,7 @@ BEGIN
         FROM waiting AS s
         JOIN jsonb_array_elements(waits) AS e (wait) ON e.wait ->> 'key' = s.key
         WHERE s.kind = 'approval'
-        ON CONFLICT (job_id, step_key) DO UPDATE
+        ON CONFLICT ON CONSTRAINT approvals_job_id_step_key_key DO UPDATE
             SET state = 'pending', answer = NULL, answered_by = NULL, answered_at = NULL,
                 assignee = excluded.assignee, prompt = excluded.prompt, form = excluded.form, due_at = excluded.due_at
             WHERE a.state = 'withdrawn'
@@ -227,9 +227,76 @@ BEGIN
 END;
 $$;
 
+-- As before (0017), and besides: a job whose children are over while it waits
+-- for more than them goes on waiting; the winner of several waits is written
+-- down before the job is queued.
+CREATE OR REPLACE FUNCTION work_engine.ready(ids uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    goes uuid[] := ready.ids;
+    keys text[];
+BEGIN
+    IF EXISTS (SELECT FROM work.jobs AS j WHERE j.id = ANY (ready.ids) AND j.wait_mode IS NOT NULL) THEN
+        goes := work_engine.decide(ready.ids);
+    END IF;
+    PERFORM work_engine.place(goes);
+    UPDATE work.jobs AS j
+    SET state = 'queued', waiting_on = CASE WHEN cardinality(j.limit_keys) > 0 THEN 'limit' END,
+        wait_mode = NULL, reason = NULL, updated_at = clock_timestamp()
+    WHERE j.id = ANY (goes);
+    SELECT array_agg(DISTINCT k.key) INTO keys
+    FROM work.jobs AS j CROSS JOIN LATERAL unnest(j.limit_keys) AS k (key)
+    WHERE j.id = ANY (goes) AND j.limit_keys IS NOT NULL;
+    PERFORM work_engine.grant_keys(keys);
+END;
+$$;
+
+-- Writes down what came of the waits of jobs that are about to go on: children
+-- that are over, and that the other waits of an `any` are forgotten. Returns
+-- those that may go on; the others wait for what is left.
+CREATE FUNCTION work_engine.decide(ids uuid[])
+RETURNS uuid[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    over uuid[];
+BEGIN
+    UPDATE work.steps AS s
+    SET state = 'done', finished_at = clock_timestamp(),
+        result = jsonb_build_object('total', j.children_total, 'failed', j.children_failed)
+    FROM work.jobs AS j
+    WHERE j.id = ANY (ids) AND j.wait_mode IS NOT NULL AND s.job_id = j.id AND s.epoch = j.epoch
+      AND s.kind = 'children' AND s.state = 'waiting' AND j.children_open <= 0;
+    SELECT array_agg(j.id) INTO over
+    FROM work.jobs AS j
+    -- What neither runs nor is paused has left its waits behind: it is begun anew.
+    WHERE j.id = ANY (ids) AND (j.wait_mode IS NULL OR j.state NOT IN ('running', 'paused') OR work_engine.waits_over(j.id));
+    WITH losers AS (
+        DELETE FROM work.steps AS s
+        USING work.jobs AS j
+        WHERE j.id = ANY (over) AND j.wait_mode IS NOT NULL AND s.job_id = j.id AND s.kind <> 'call' AND s.state = 'waiting'
+        RETURNING s.job_id, s.key
+    )
+    UPDATE work.approvals AS a SET state = 'withdrawn'
+    FROM losers AS l
+    WHERE a.job_id = l.job_id AND a.step_key = l.key AND a.state = 'pending';
+    UPDATE work.jobs AS j
+    SET waiting_on = (
+        SELECT s.kind FROM work.steps AS s
+        WHERE s.job_id = j.id AND s.epoch = j.epoch AND s.state = 'waiting' ORDER BY s.kind LIMIT 1)
+    WHERE j.id = ANY (ids) AND j.state = 'running' AND j.waiting_on = 'children' AND j.children_open <= 0
+      AND NOT j.id = ANY (coalesce(over, '{}'));
+    RETURN coalesce(over, '{}');
+END;
+$$;
+
 -- After something came for these jobs, which the caller has locked: those that
--- have what they wait for forget the rest, and go back into their queue unless
--- they are paused. Returns how many do.
+-- have what they wait for go back into their queue, unless they are paused.
+-- Returns how many do.
 CREATE FUNCTION work_engine.wake(ids uuid[])
 RETURNS integer
 LANGUAGE plpgsql
@@ -240,33 +307,11 @@ DECLARE
 BEGIN
     SELECT array_agg(j.id) INTO over
     FROM work.jobs AS j
-    WHERE j.id = ANY (ids)
-      AND (j.state = 'running' AND j.waiting_on IN ('children', 'signal', 'approval', 'timer')
-          OR j.state = 'paused' AND j.paused_from IN ('children', 'signal', 'approval', 'timer'))
-      AND NOT j.is_group AND work_engine.waits_over(j.id);
+    WHERE j.id = ANY (work_engine.decide(ids)) AND j.wait_mode IS NOT NULL
+      AND j.state = 'running' AND j.waiting_on IN ('children', 'signal', 'approval', 'timer');
     IF over IS NULL THEN
         RETURN 0;
     END IF;
-    UPDATE work.steps AS s
-    SET state = 'done', finished_at = clock_timestamp(),
-        result = jsonb_build_object('total', j.children_total, 'failed', j.children_failed)
-    FROM work.jobs AS j
-    WHERE s.job_id = ANY (over) AND j.id = s.job_id AND s.epoch = j.epoch AND s.kind = 'children' AND s.state = 'waiting'
-      AND j.children_open = 0;
-    WITH losers AS (
-        DELETE FROM work.steps AS s
-        USING work.jobs AS j
-        WHERE s.job_id = ANY (over) AND j.id = s.job_id AND s.kind <> 'call' AND s.state = 'waiting'
-        RETURNING s.job_id, s.key
-    )
-    UPDATE work.approvals AS a SET state = 'withdrawn'
-    FROM losers AS l
-    WHERE a.job_id = l.job_id AND a.step_key = l.key AND a.state = 'pending';
-    SELECT array_agg(j.id) INTO over FROM work.jobs AS j WHERE j.id = ANY (over) AND j.state = 'running';
-    IF over IS NULL THEN
-        RETURN 0;
-    END IF;
-    UPDATE work.jobs AS j SET wait_mode = NULL WHERE j.id = ANY (over);
     PERFORM work_engine.ready(over);
     RETURN cardinality(over);
 END;
@@ -371,6 +416,23 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION work_engine.due_steps(integer) IS 'Ends timers and waits that are due, and wakes their jobs.';
+
+-- As before (0020), with waits that ended without an answer: they are decided
+-- as much as those that had one.
+CREATE OR REPLACE FUNCTION work_engine.done_steps(job uuid)
+RETURNS jsonb
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_object_agg(s.key, jsonb_build_object('result', s.result, 'version', s.version)
+        || CASE s.state WHEN 'expired' THEN '{"state": "expired"}' ELSE '{}' END::jsonb)
+    FROM (
+        SELECT s.key, s.state, s.result, s.version FROM work.steps AS s
+        WHERE s.job_id = job AND s.state IN ('done', 'expired') AND (s.result IS NULL OR pg_column_size(s.result) <= 8192)
+        ORDER BY s.started_at LIMIT 1000
+    ) AS s
+$$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA work_engine FROM PUBLIC;
 SELECT work_engine.admit();

@@ -76,7 +76,7 @@ BEGIN
     PERFORM work_engine.check_step(key, unit, estimate);
     INSERT INTO work.steps AS t (job_id, key, state, epoch, since_epoch, version, request_hash, unit)
     VALUES (job, step_begin.key, 'started', step_begin.epoch, step_begin.epoch, step_begin.version, step_begin.request_hash, step_begin.unit)
-    ON CONFLICT (job_id, key) DO NOTHING;
+    ON CONFLICT ON CONSTRAINT steps_pkey DO NOTHING;
     fresh := FOUND;
     SELECT t.* INTO s FROM work.steps AS t WHERE t.job_id = step_begin.job AND t.key = step_begin.key FOR UPDATE;
     IF s.kind <> 'call' THEN
