@@ -231,6 +231,11 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM work_engine.refuse(404, 'not_found', format('step "%s" was never begun', key));
     END IF;
+    IF cost > 0 AND s.unit IS NULL THEN
+        -- Who names no unit means money.
+        s.unit := 'usd';
+        UPDATE work.steps AS t SET unit = s.unit WHERE t.job_id = step_end.job AND t.key = step_end.key;
+    END IF;
     charges := work_engine.charges(s, cost, usage);
     IF s.state = 'done' OR epoch < s.since_epoch THEN
         IF s.finished_epoch = epoch THEN
