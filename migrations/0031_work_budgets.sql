@@ -273,6 +273,24 @@ $$;
 COMMENT ON FUNCTION work_engine.set_budget(uuid, text, numeric, numeric, text) IS
     'Makes or changes a budget of a tree; what it had stopped and what fits now goes on.';
 
+-- Lets exactly those go on that this budget stopped: what somebody paused by
+-- hand stays paused.
+CREATE FUNCTION work_engine.resume_stopped(job uuid, mark text)
+RETURNS TABLE (id uuid, state text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    held uuid[] := work_engine.hold(resume_stopped.job, false);
+BEGIN
+    SELECT array_agg(j.id ORDER BY j.id) INTO held
+    FROM work.jobs AS j WHERE j.id = ANY (held) AND j.state = 'paused' AND j.reason = mark;
+    UPDATE work.jobs AS j SET reason = NULL WHERE j.id = ANY (held);
+    RETURN QUERY SELECT g.id, g.state FROM work_engine.go_on(held) AS g;
+END;
+$$;
+
 -- What the steps of a tree have cost and hold, in one unit.
 CREATE FUNCTION work_engine.cost_below(job uuid, unit text, OUT spent numeric, OUT reserved numeric)
 LANGUAGE sql

@@ -227,33 +227,6 @@ BEGIN
 END;
 $$;
 
--- As before (0017), and besides: a job whose children are over while it waits
--- for more than them goes on waiting; the winner of several waits is written
--- down before the job is queued.
-CREATE OR REPLACE FUNCTION work_engine.ready(ids uuid[])
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    goes uuid[] := ready.ids;
-    keys text[];
-BEGIN
-    IF EXISTS (SELECT FROM work.jobs AS j WHERE j.id = ANY (ready.ids) AND j.wait_mode IS NOT NULL) THEN
-        goes := work_engine.decide(ready.ids);
-    END IF;
-    PERFORM work_engine.place(goes);
-    UPDATE work.jobs AS j
-    SET state = 'queued', waiting_on = CASE WHEN cardinality(j.limit_keys) > 0 THEN 'limit' END,
-        wait_mode = NULL, reason = NULL, updated_at = clock_timestamp()
-    WHERE j.id = ANY (goes);
-    SELECT array_agg(DISTINCT k.key) INTO keys
-    FROM work.jobs AS j CROSS JOIN LATERAL unnest(j.limit_keys) AS k (key)
-    WHERE j.id = ANY (goes) AND j.limit_keys IS NOT NULL;
-    PERFORM work_engine.grant_keys(keys);
-END;
-$$;
-
 -- Writes down what came of the waits of jobs that are about to go on: children
 -- that are over, and that the other waits of an `any` are forgotten. Returns
 -- those that may go on; the others wait for what is left.
@@ -307,11 +280,13 @@ DECLARE
 BEGIN
     SELECT array_agg(j.id) INTO over
     FROM work.jobs AS j
-    WHERE j.id = ANY (work_engine.decide(ids)) AND j.wait_mode IS NOT NULL
-      AND j.state = 'running' AND j.waiting_on IN ('children', 'signal', 'approval', 'timer');
+    WHERE j.id = ANY (work_engine.decide(ids)) AND j.state = 'running' AND NOT j.is_group
+      AND j.waiting_on IN ('children', 'signal', 'approval', 'timer')
+      AND (j.wait_mode IS NOT NULL OR j.children_open <= 0);
     IF over IS NULL THEN
         RETURN 0;
     END IF;
+    UPDATE work.jobs AS j SET wait_mode = NULL WHERE j.id = ANY (over);
     PERFORM work_engine.ready(over);
     RETURN cardinality(over);
 END;

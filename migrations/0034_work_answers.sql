@@ -159,7 +159,8 @@ CREATE VIEW work.waiting WITH (security_invoker = true) AS
     LEFT JOIN work.approvals AS a ON a.job_id = s.job_id AND a.step_key = s.key AND a.state = 'pending'
     WHERE s.state = 'waiting' AND s.epoch = j.epoch AND j.state IN ('running', 'paused')
     UNION ALL
-    SELECT j.id, NULL, j.waiting_on, coalesce(j.limited_by, j.reason), j.run_at, j.updated_at, NULL, NULL, NULL
+    SELECT j.id, NULL, j.waiting_on,
+        CASE j.waiting_on WHEN 'limit' THEN coalesce(j.limited_by, j.limit_keys[1]) ELSE j.reason END, j.run_at, j.updated_at, NULL, NULL, NULL
     FROM work.jobs AS j
     WHERE j.state = 'queued' AND j.waiting_on IS NOT NULL
     UNION ALL

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{World, text};
 
-const ANSWER: &str =
-    "SELECT to_json(a) FROM work_engine.answer($1::uuid, $2::jsonb, $3) AS a";
+const ANSWER: &str = "SELECT to_json(a) FROM work_engine.answer($1::uuid, $2::jsonb, $3) AS a";
 
 /// A job that asks, and the approval's id.
 async fn asking(world: &mut World, form: Value) -> (String, String) {
@@ -15,13 +14,17 @@ async fn asking(world: &mut World, form: Value) -> (String, String) {
     assert_eq!(text(&suspended, "state"), "suspended");
     let sql = "SELECT to_json(id) FROM work.approvals WHERE job_id = $1::uuid";
     let approval = world.ask(sql, &[&claim.job]).await;
-    (claim.job, approval.as_str().expect("an approval").to_owned())
+    (
+        claim.job,
+        approval.as_str().expect("an approval").to_owned(),
+    )
 }
 
 #[tokio::test]
 async fn an_answer_wakes_the_job_and_is_its_step() {
     let mut world = World::new().await;
-    let form = json!({"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}});
+    let form =
+        json!({"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}});
     let (job, approval) = asking(&mut world, form).await;
     assert_eq!(world.told("approval.requested").await, 1);
     let wrong = [approval.as_str(), r#"{"ok": "yes"}"#, "bob"];
@@ -34,7 +37,10 @@ async fn an_answer_wakes_the_job_and_is_its_step() {
     let other = [approval.as_str(), r#"{"ok": false}"#, "bob"];
     assert_eq!(world.refused(ANSWER, &other).await, "PT409 conflict");
     let step = "SELECT result FROM work.steps";
-    assert_eq!(world.ask(step, &[]).await, json!({"answer": {"ok": true}, "by": "bob"}));
+    assert_eq!(
+        world.ask(step, &[]).await,
+        json!({"answer": {"ok": true}, "by": "bob"})
+    );
     assert_eq!(world.told("approval.answered").await, 1);
     let nobody = ["00000000-0000-7000-8000-000000000000", "1", "bob"];
     assert_eq!(world.refused(ANSWER, &nobody).await, "PT404 not_found");
@@ -48,7 +54,9 @@ async fn what_nobody_answers_in_time_is_expired() {
     assert_eq!(world.state(&job).await, "queued");
     let late = [approval.as_str(), "true", "bob"];
     assert_eq!(world.refused(ANSWER, &late).await, "PT409 conflict");
-    let steps = world.ask("SELECT work_engine.done_steps($1::uuid)", &[&job]).await;
+    let steps = world
+        .ask("SELECT work_engine.done_steps($1::uuid)", &[&job])
+        .await;
     assert_eq!(steps["ok"]["state"], json!("expired"));
 }
 
@@ -95,21 +103,60 @@ async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
     let form = form.to_string();
     for (answer, problem) in [
         (json!({"choice": "a"}), json!(null)),
-        (json!({"choice": "b", "count": 10, "note": null, "fixed": 7}), json!(null)),
-        (json!({"choice": "a", "shots": [{"id": 1}, {"id": 2}]}), json!(null)),
+        (
+            json!({"choice": "b", "count": 10, "note": null, "fixed": 7}),
+            json!(null),
+        ),
+        (
+            json!({"choice": "a", "shots": [{"id": 1}, {"id": 2}]}),
+            json!(null),
+        ),
         (json!([]), json!("the answer is no object")),
         (json!({}), json!("\"choice\" is missing")),
-        (json!({"choice": "c"}), json!("\"choice\" is none of [\"a\", \"b\"]")),
-        (json!({"choice": "a", "count": 0}), json!("\"count\" is below 1")),
-        (json!({"choice": "a", "count": 11}), json!("\"count\" is above 10")),
-        (json!({"choice": "a", "count": 1.5}), json!("\"count\" is no integer")),
-        (json!({"choice": "a", "note": "longer"}), json!("\"note\" is too long")),
-        (json!({"choice": "a", "note": 1}), json!("\"note\" is no string or null")),
-        (json!({"choice": "a", "fixed": 8}), json!("\"fixed\" is not 7")),
-        (json!({"choice": "a", "more": 1}), json!("\"more\" is not wanted")),
-        (json!({"choice": "a", "shots": [1]}), json!("\"shots/0\" is no object")),
-        (json!({"choice": "a", "shots": [{}]}), json!("\"shots/0/id\" is missing")),
-        (json!({"choice": "a", "shots": [{}, {}, {}]}), json!("\"shots\" is too long")),
+        (
+            json!({"choice": "c"}),
+            json!("\"choice\" is none of [\"a\", \"b\"]"),
+        ),
+        (
+            json!({"choice": "a", "count": 0}),
+            json!("\"count\" is below 1"),
+        ),
+        (
+            json!({"choice": "a", "count": 11}),
+            json!("\"count\" is above 10"),
+        ),
+        (
+            json!({"choice": "a", "count": 1.5}),
+            json!("\"count\" is no integer"),
+        ),
+        (
+            json!({"choice": "a", "note": "longer"}),
+            json!("\"note\" is too long"),
+        ),
+        (
+            json!({"choice": "a", "note": 1}),
+            json!("\"note\" is no string or null"),
+        ),
+        (
+            json!({"choice": "a", "fixed": 8}),
+            json!("\"fixed\" is not 7"),
+        ),
+        (
+            json!({"choice": "a", "more": 1}),
+            json!("\"more\" is not wanted"),
+        ),
+        (
+            json!({"choice": "a", "shots": [1]}),
+            json!("\"shots/0\" is no object"),
+        ),
+        (
+            json!({"choice": "a", "shots": [{}]}),
+            json!("\"shots/0/id\" is missing"),
+        ),
+        (
+            json!({"choice": "a", "shots": [{}, {}, {}]}),
+            json!("\"shots\" is too long"),
+        ),
     ] {
         let found = world.ask(sql, &[&form, &answer.to_string()]).await;
         assert_eq!(found, problem, "{answer}");
@@ -129,7 +176,14 @@ async fn a_form_that_makes_no_sense_stops_nobody() {
         json!({"type": 7, "required": "a", "properties": [], "enum": {}}),
         json!({"minimum": "x", "properties": {"a": {"items": 3, "maxItems": "many"}}}),
     ] {
-        assert_eq!(world.ask(sql, &[&form.to_string()]).await, json!(null), "{form}");
+        assert_eq!(
+            world.ask(sql, &[&form.to_string()]).await,
+            json!(null),
+            "{form}"
+        );
     }
-    assert_eq!(world.ask(sql, &["false"]).await, json!("the answer is not wanted"));
+    assert_eq!(
+        world.ask(sql, &["false"]).await,
+        json!("the answer is not wanted")
+    );
 }

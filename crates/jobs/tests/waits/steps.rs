@@ -9,7 +9,9 @@ async fn a_result_is_kept_and_found_by_every_later_claim() {
     let mut world = World::new().await;
     let first = world.running(json!({"type": "t"})).await;
     assert_eq!(world.verdict(&first, "call", json!({})).await, "run");
-    let ended = world.end(&first, "call", json!({"text": "hi"}), "0.5").await;
+    let ended = world
+        .end(&first, "call", json!({"text": "hi"}), "0.5")
+        .await;
     assert_eq!(ended, json!({"outcome": "kept", "winner": {"text": "hi"}}));
     let second = world.crash(&first).await;
     let hit = world.begin(&second, "call", json!({})).await;
@@ -37,12 +39,16 @@ async fn a_crash_before_the_answer_runs_again_with_the_same_token() {
 async fn work_in_progress_at_the_provider_is_taken_up_again() {
     let mut world = World::new().await;
     let first = world.running(json!({"type": "t"})).await;
-    world.begin(&first, "video", json!({"idempotent": false})).await;
+    world
+        .begin(&first, "video", json!({"idempotent": false}))
+        .await;
     let handle = "SELECT to_json(work_engine.step_handle($1::uuid, $2::integer, 'video', '{\"id\": \"op-7\"}'))";
     let kept = world.ask(handle, &[&first.job, &first.epoch]).await;
     assert_eq!(kept, json!("kept"));
     let second = world.crash(&first).await;
-    let resumed = world.begin(&second, "video", json!({"idempotent": false})).await;
+    let resumed = world
+        .begin(&second, "video", json!({"idempotent": false}))
+        .await;
     assert_eq!(text(&resumed, "verdict"), "resume");
     assert_eq!(resumed["handle"], json!({"id": "op-7"}));
     world.end(&second, "video", json!("done"), "1").await;
@@ -57,10 +63,19 @@ async fn without_idempotency_nobody_knows_and_the_handler_decides() {
     let with = json!({"idempotent": false, "unit": "usd", "estimate": 2});
     world.begin(&first, "mail", with.clone()).await;
     let second = world.crash(&first).await;
-    assert_eq!(world.verdict(&second, "mail", with.clone()).await, "in_doubt");
-    assert_eq!(world.verdict(&second, "mail", with.clone()).await, "in_doubt");
+    assert_eq!(
+        world.verdict(&second, "mail", with.clone()).await,
+        "in_doubt"
+    );
+    assert_eq!(
+        world.verdict(&second, "mail", with.clone()).await,
+        "in_doubt"
+    );
     let fail = "SELECT to_json(work_engine.step_fail($1::uuid, $2::integer, 'mail', '{\"code\": \"lost\"}', true))";
-    assert_eq!(world.ask(fail, &[&second.job, &second.epoch]).await, json!("kept"));
+    assert_eq!(
+        world.ask(fail, &[&second.job, &second.epoch]).await,
+        json!("kept")
+    );
     assert_eq!(world.verdict(&second, "mail", with).await, "run");
     // It may have been paid, so it counts as paid.
     let cost = world.ask("SELECT to_json(cost) FROM work.steps", &[]).await;
@@ -73,10 +88,16 @@ async fn another_version_runs_anew_and_another_request_does_not() {
     let claim = world.running(json!({"type": "t"})).await;
     let with = |version: &str, request: &str| json!({"version": version, "request": request});
     let began = world.begin(&claim, "call", with("1", "a")).await;
-    assert_eq!(world.verdict(&claim, "call", with("1", "b")).await, "mismatch");
+    assert_eq!(
+        world.verdict(&claim, "call", with("1", "b")).await,
+        "mismatch"
+    );
     world.end(&claim, "call", json!(1), "0.1").await;
     assert_eq!(world.verdict(&claim, "call", with("1", "a")).await, "hit");
-    assert_eq!(world.verdict(&claim, "call", with("1", "b")).await, "mismatch");
+    assert_eq!(
+        world.verdict(&claim, "call", with("1", "b")).await,
+        "mismatch"
+    );
     let anew = world.begin(&claim, "call", with("2", "b")).await;
     assert_eq!(text(&anew, "verdict"), "run");
     // Another question must not find the old answer at the provider.
@@ -94,7 +115,10 @@ async fn what_a_lost_claim_paid_for_is_kept_if_nobody_was_first() {
     let zombie = world.running(json!({"type": "t"})).await;
     world.begin(&zombie, "call", json!({"unit": "usd"})).await;
     let live = world.crash(&zombie).await;
-    assert_eq!(world.verdict(&live, "call", json!({"unit": "usd"})).await, "run");
+    assert_eq!(
+        world.verdict(&live, "call", json!({"unit": "usd"})).await,
+        "run"
+    );
     let late = world.end(&zombie, "call", json!("zombie"), "3").await;
     assert_eq!(late, json!({"outcome": "late", "winner": "zombie"}));
     // The live one has paid as well: the first result wins, both costs count,
@@ -114,7 +138,9 @@ async fn what_a_lost_claim_paid_for_is_kept_if_nobody_was_first() {
 async fn a_late_result_of_another_version_is_booked_and_not_kept() {
     let mut world = World::new().await;
     let zombie = world.running(json!({"type": "t"})).await;
-    world.begin(&zombie, "call", json!({"version": "1", "unit": "usd"})).await;
+    world
+        .begin(&zombie, "call", json!({"version": "1", "unit": "usd"}))
+        .await;
     let live = world.crash(&zombie).await;
     let with = json!({"version": "2", "unit": "usd"});
     assert_eq!(world.verdict(&live, "call", with.clone()).await, "run");
@@ -138,7 +164,9 @@ async fn a_failed_call_may_be_made_again() {
     assert_eq!(text(&again, "verdict"), "run");
     assert_eq!(again["idempotency_token"], began["idempotency_token"]);
     assert_eq!(
-        world.refused(fail, &[&claim.job, &claim.epoch, "never"]).await,
+        world
+            .refused(fail, &[&claim.job, &claim.epoch, "never"])
+            .await,
         "PT404 not_found"
     );
 }

@@ -23,10 +23,7 @@ pub(crate) async fn ask(
     sql: &'static str,
     params: &[&str],
 ) -> Result<Value, Error> {
-    let params: Vec<_> = params
-        .iter()
-        .map(|p| (*p != NULL).then_some(*p))
-        .collect();
+    let params: Vec<_> = params.iter().map(|p| (*p != NULL).then_some(*p)).collect();
     let rows = session.query(sql, &params).await?;
     Ok(rows.scalar().map_or(Value::Null, |text| {
         serde_json::from_str(text).unwrap_or_else(|_| json!(text))
@@ -95,8 +92,13 @@ impl World {
 
     /// `state`, or `state/waiting_on`.
     pub(crate) async fn state(&mut self, job: &str) -> String {
-        let sql = "SELECT to_json(concat_ws('/', state, waiting_on)) FROM work.jobs WHERE id = $1::uuid";
-        self.ask(sql, &[job]).await.as_str().unwrap_or("none").into()
+        let sql =
+            "SELECT to_json(concat_ws('/', state, waiting_on)) FROM work.jobs WHERE id = $1::uuid";
+        self.ask(sql, &[job])
+            .await
+            .as_str()
+            .unwrap_or("none")
+            .into()
     }
 
     /// `step_begin` with version, request, unit, estimate and whether the
@@ -110,7 +112,13 @@ impl World {
         text(&began, "verdict")
     }
 
-    pub(crate) async fn end(&mut self, claim: &Claim, key: &str, result: Value, cost: &str) -> Value {
+    pub(crate) async fn end(
+        &mut self,
+        claim: &Claim,
+        key: &str,
+        result: Value,
+        cost: &str,
+    ) -> Value {
         let sql = "SELECT to_json(s) FROM work_engine.step_end($1::uuid, $2::integer, $3, $4::jsonb, $5::numeric) AS s";
         let result = result.to_string();
         self.ask(sql, &[&claim.job, &claim.epoch, key, &result, cost])
@@ -118,7 +126,8 @@ impl World {
     }
 
     pub(crate) async fn suspend(&mut self, claim: &Claim, waits: Value, mode: &str) -> Value {
-        let sql = "SELECT to_json(s) FROM work_engine.suspend($1::uuid, $2::integer, $3::jsonb, $4) AS s";
+        let sql =
+            "SELECT to_json(s) FROM work_engine.suspend($1::uuid, $2::integer, $3::jsonb, $4) AS s";
         let waits = waits.to_string();
         self.ask(sql, &[&claim.job, &claim.epoch, &waits, mode])
             .await
@@ -138,7 +147,8 @@ impl World {
 
     /// Lets everything that is due be due now.
     pub(crate) async fn pass_time(&mut self) {
-        let sql = "WITH due AS (UPDATE work.steps SET due_at = clock_timestamp() - interval '1 second'
+        let sql =
+            "WITH due AS (UPDATE work.steps SET due_at = clock_timestamp() - interval '1 second'
                    WHERE state = 'waiting' AND due_at IS NOT NULL) SELECT 1";
         self.ask(sql, &[]).await;
         self.ask("SELECT work_engine.promote(100)", &[]).await;
@@ -147,7 +157,9 @@ impl World {
 
 pub(crate) async fn connect(db: &TestDb) -> Session {
     let target = db.target_as("ferrobase_work");
-    Session::connect(&target).await.expect("the engine may log in")
+    Session::connect(&target)
+        .await
+        .expect("the engine may log in")
 }
 
 pub(crate) async fn claim(session: &mut Session) -> Option<Claim> {

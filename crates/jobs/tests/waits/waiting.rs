@@ -27,7 +27,10 @@ async fn a_timer_gives_the_worker_back_and_the_job_later() {
     // No lease: nobody rescues what nobody runs.
     let lease = "SELECT to_json(lease_until IS NULL AND worker IS NULL) FROM work.jobs";
     assert_eq!(world.ask(lease, &[]).await, json!(true));
-    assert_eq!(world.ask("SELECT work_engine.promote(100)", &[]).await, json!(0));
+    assert_eq!(
+        world.ask("SELECT work_engine.promote(100)", &[]).await,
+        json!(0)
+    );
     world.pass_time().await;
     let second = woken(&mut world, &first.job).await;
     let ready = world.suspend(&second, waits, "any").await;
@@ -38,7 +41,9 @@ async fn a_timer_gives_the_worker_back_and_the_job_later() {
     let failures = "SELECT json_build_array(failures, crashes) FROM work.jobs";
     assert_eq!(world.ask(failures, &[]).await, json!([0, 0]));
     // The dead claim waits for nothing any more.
-    let stale = world.suspend(&first, json!([{"key": "k", "kind": "signal"}]), "any").await;
+    let stale = world
+        .suspend(&first, json!([{"key": "k", "kind": "signal"}]), "any")
+        .await;
     assert_eq!(text(&stale, "state"), "stale");
 }
 
@@ -73,7 +78,10 @@ async fn a_signal_with_a_key_is_sent_once() {
     let sql = "SELECT to_json(s) FROM work_engine.signal($1::uuid, 'go', '1', 'once') AS s";
     let first = world.ask(sql, &[&job]).await;
     let second = world.ask(sql, &[&job]).await;
-    assert_eq!((&first["is_new"], &second["is_new"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&first["is_new"], &second["is_new"]),
+        (&json!(true), &json!(false))
+    );
     assert_eq!(first["id"], second["id"]);
     let nobody = "SELECT work_engine.signal('00000000-0000-7000-8000-000000000000', 'go')";
     assert_eq!(world.refused(nobody, &[]).await, "PT404 not_found");
@@ -153,7 +161,8 @@ async fn all_waits_means_all() {
 async fn a_timer_does_not_begin_again_with_every_replay() {
     let mut world = World::new().await;
     let first = world.running(json!({"type": "t"})).await;
-    let waits = json!([{"key": "a", "kind": "signal"}, {"key": "t", "kind": "timer", "due_ms": 60_000}]);
+    let waits =
+        json!([{"key": "a", "kind": "signal"}, {"key": "t", "kind": "timer", "due_ms": 60_000}]);
     world.suspend(&first, waits.clone(), "all").await;
     let due = "SELECT to_json(due_at) FROM work.steps WHERE key = 't'";
     let before = world.ask(due, &[]).await;
@@ -171,7 +180,10 @@ async fn children_are_waited_for_unless_they_are_over() {
     let parent = world.running(json!({"type": "parent"})).await;
     let waits = json!([{"key": "shots", "kind": "children"}]);
     let none = world.suspend(&parent, waits.clone(), "any").await;
-    assert_eq!(none["steps"]["shots"]["result"], json!({"total": 0, "failed": 0}));
+    assert_eq!(
+        none["steps"]["shots"]["result"],
+        json!({"total": 0, "failed": 0})
+    );
     let spawn = "SELECT json_agg(s.id) FROM work_engine.spawn($1::uuid, $2::integer, '[{\"type\": \"c\"}, {\"type\": \"c\"}]') AS s";
     world.ask(spawn, &[&parent.job, &parent.epoch]).await;
     let waits = json!([{"key": "more", "kind": "children"}]);
@@ -232,16 +244,52 @@ async fn what_is_no_wait_is_refused() {
     for (waits, mode, refusal) in [
         (json!([]), "any", "PT400 invalid"),
         (json!({}), "any", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "signal"}]), "most", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "moon"}]), "any", "PT400 invalid"),
+        (
+            json!([{"key": "a", "kind": "signal"}]),
+            "most",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "a", "kind": "moon"}]),
+            "any",
+            "PT400 invalid",
+        ),
         (json!([{"kind": "signal"}]), "any", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "timer"}]), "any", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "timer", "due_ms": 1e15}]), "any", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "timer", "due_ms": "soon"}]), "any", "PT400 invalid"),
-        (json!([{"key": "budget:usd:1", "kind": "approval"}]), "any", "PT400 invalid"),
-        (json!([{"key": "a", "kind": "approval", "form": 1}]), "any", "PT400 invalid"),
-        (json!([{"key": "call", "kind": "signal"}]), "any", "PT409 conflict"),
-        (json!(vec![json!({"key": "a", "kind": "signal"}); 101]), "any", "PT400 invalid"),
+        (
+            json!([{"key": "a", "kind": "timer"}]),
+            "any",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "a", "kind": "timer", "due_ms": 1e15}]),
+            "any",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "a", "kind": "timer", "due_ms": "soon"}]),
+            "any",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "budget:usd:1", "kind": "approval"}]),
+            "any",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "a", "kind": "approval", "form": 1}]),
+            "any",
+            "PT400 invalid",
+        ),
+        (
+            json!([{"key": "call", "kind": "signal"}]),
+            "any",
+            "PT409 conflict",
+        ),
+        (
+            json!(vec![json!({"key": "a", "kind": "signal"}); 101]),
+            "any",
+            "PT400 invalid",
+        ),
     ] {
         let params = [claim.job.as_str(), &claim.epoch, &waits.to_string(), mode];
         assert_eq!(world.refused(sql, &params).await, refusal, "{waits}");
@@ -255,8 +303,11 @@ async fn what_waits_can_be_listed() {
     let claim = world.running(json!({"type": "t", "owner": "ann"})).await;
     let waits = json!([{"key": "ok", "kind": "approval", "prompt": "Ship it?", "assignee": "bob"}]);
     world.suspend(&claim, waits, "any").await;
-    world.submit(json!({"type": "later", "owner": "eve", "delay_ms": 60_000})).await;
-    let list = "SELECT json_agg(json_build_array(key, kind, prompt) ORDER BY kind) FROM work.waiting";
+    world
+        .submit(json!({"type": "later", "owner": "eve", "delay_ms": 60_000}))
+        .await;
+    let list =
+        "SELECT json_agg(json_build_array(key, kind, prompt) ORDER BY kind) FROM work.waiting";
     assert_eq!(
         world.ask(list, &[]).await,
         json!([["ok", "approval", "Ship it?"], [null, "time", null]])
@@ -280,7 +331,8 @@ async fn signals_and_timers_at_once_wake_a_job_once() {
     let mut world = World::new().await;
     for _ in 0..10 {
         let claim = world.running(json!({"type": "t"})).await;
-        let waits = json!([{"key": "go", "kind": "signal"}, {"key": "t", "kind": "timer", "due_ms": 1}]);
+        let waits =
+            json!([{"key": "go", "kind": "signal"}, {"key": "t", "kind": "timer", "due_ms": 1}]);
         let suspended = world.suspend(&claim, waits, "any").await;
         if text(&suspended, "state") == "ready" {
             world.finish(&claim).await;
