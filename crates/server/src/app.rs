@@ -161,12 +161,10 @@ impl App {
             let follower = Follower::new(Arc::clone(&api_keys), target, listens);
             api_keys::start(follower, &back).await;
         }
-        let work = work_database
-            .filter(|_| config.jobs.enabled)
-            .map(|target| {
-                let pool = Pool::new(&target, &few, &back);
-                wire::work::rooms(&config, &pool, &back, context)
-            });
+        let work = work_database.filter(|_| config.jobs.enabled).map(|target| {
+            let pool = Pool::new(&target, &few, &back);
+            wire::work::rooms(&config, &pool, &back, context)
+        });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();

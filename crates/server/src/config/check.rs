@@ -11,8 +11,8 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig, JwtSecret, LogConfig,
-    LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig, JwtSecret,
+    LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 

@@ -42,7 +42,6 @@ pub(crate) fn rooms(config: &Config, pool: &Pool, tasks: &Tasks, context: &Conte
         role: ROLE.into(),
         config: behaviour,
         tasks: tasks.clone(),
-        clock: context.clock.clone(),
         rng: context.rng.clone(),
     });
     let sessions = Sessions::new(::sessions::Parts {
