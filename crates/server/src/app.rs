@@ -158,8 +158,15 @@ impl App {
             let follower = Follower::new(Arc::clone(&api_keys), target, listens);
             api_keys::start(follower, &back).await;
         }
-        let work = work_database
-            .map(|target| wire::work::rooms(&Pool::new(&target, &few, &back), &back, context));
+        let work = work_database.map(|target| {
+            let given = wire::work::Given {
+                pool: Pool::new(&target, &few, &back),
+                requests: &data.pool,
+                tasks: &back,
+                leaving: front.token(),
+            };
+            wire::work::rooms(&given, context)
+        });
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();

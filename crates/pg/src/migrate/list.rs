@@ -32,4 +32,6 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(13, "api_keys", "0013_api_keys.sql"),
     migration!(14, "work", "0014_work.sql"),
     migration!(15, "work_access", "0015_work_access.sql"),
+    migration!(16, "streams_append", "0039_streams_append.sql"),
+    migration!(17, "streams", "0040_streams.sql"),
 ];
