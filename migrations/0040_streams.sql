@@ -1,8 +1,8 @@
 -- Why: writing to the event log from outside, many writers at once, each piece
 -- kept once whatever is sent twice; reading it from any cursor; and an end for
 -- logs whose owner is gone. 0014 has the tables.
--- Lock impact: an index on `work.events`, empty before this release, and
--- triggers on `work.sessions`; new functions otherwise.
+-- Lock impact: an index on `work.events`, empty before this release; new
+-- functions otherwise.
 
 -- Old chunks are found by their time. Rows come in that order, so a summary of
 -- each range of pages is enough, and costs an insert nearly nothing.
@@ -189,38 +189,6 @@ AS $$
     ORDER BY w.stream, v.seq
 $$;
 COMMENT ON FUNCTION work_engine.tails(uuid[], bigint[], integer) IS 'What is new in many streams, each behind its own cursor.';
-
--- Makes a stream that is not there yet.
-CREATE FUNCTION work_engine.open_stream(stream uuid, owner text)
-RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$ INSERT INTO work.streams (id, owner) VALUES (stream, owner) ON CONFLICT DO NOTHING $$;
-COMMENT ON FUNCTION work_engine.open_stream(uuid, text) IS 'Makes a stream unless it exists.';
-
--- A session has its stream from the beginning, and is its owner's as long as it
--- exists: when it goes, nobody may read on, though the events are deleted later.
-CREATE FUNCTION work_engine.keep_stream()
-RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        PERFORM work_engine.open_stream(NEW.id, NEW.owner);
-    ELSIF TG_OP = 'DELETE' THEN
-        UPDATE work.streams AS s SET owner = NULL WHERE s.id = OLD.id;
-    ELSE
-        UPDATE work.streams AS s SET owner = NEW.owner WHERE s.id = NEW.id;
-    END IF;
-    RETURN NULL;
-END;
-$$;
-CREATE TRIGGER stream_made AFTER INSERT OR DELETE ON work.sessions
-    FOR EACH ROW EXECUTE FUNCTION work_engine.keep_stream();
-CREATE TRIGGER stream_given AFTER UPDATE OF owner ON work.sessions
-    FOR EACH ROW WHEN (OLD.owner IS DISTINCT FROM NEW.owner) EXECUTE FUNCTION work_engine.keep_stream();
 
 -- Deletes at most so many events: of streams that belong to no session and no
 -- tree of jobs any more, which then go, too; and chunks older than that, when a

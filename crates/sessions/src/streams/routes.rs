@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::HeaderMap;
 use http::header::{ACCEPT, UPGRADE};
@@ -37,7 +37,7 @@ impl Streams {
     pub async fn serve(self: &Arc<Self>, stream: Uuid, request: Request) -> Response {
         let (mut parts, _) = request.into_parts();
         let served = self.on_some_wire(stream, &mut parts).await;
-        served.unwrap_or_else(|error| error.into_response())
+        served.unwrap_or_else(IntoResponse::into_response)
     }
 
     /// The same for the stream in which a job's events are: for whoever has an

@@ -44,11 +44,11 @@ async fn a_page_waits_for_events_and_says_where_it_is() {
 
     let body = json!({"events": [{"kind": "note", "data": {"a": 1}}, {"kind": "note"}], "producer": "me", "n": 0});
     let waiting = format!("GET {path}?after=0&wait_ms=25000");
-    let writing = format!("POST {path}");
+    let post = format!("POST {path}");
     let body = body.to_string();
     let ((_, page), (status, told)) = tokio::join!(
         send(&node, &ann, &waiting, ""),
-        send(&node, &ann, &writing, &body)
+        send(&node, &ann, &post, &body)
     );
     assert_eq!(
         (status.as_u16(), told),
@@ -81,7 +81,7 @@ async fn foreign_and_unknown_streams_answer_alike() {
         .await
         .unwrap();
     let ben = user("ben");
-    let note = json!({"events": [{"kind": "note"}]}).to_string();
+    let said = json!({"events": [{"kind": "note"}]}).to_string();
     let mut answers = Vec::new();
     for id in [
         id.to_string(),
@@ -89,7 +89,7 @@ async fn foreign_and_unknown_streams_answer_alike() {
         "me".to_owned(),
     ] {
         let get = send(&node, &ben, &format!("GET /streams/{id}/events"), "").await;
-        let post = send(&node, &ben, &format!("POST /streams/{id}/events"), &note).await;
+        let post = send(&node, &ben, &format!("POST /streams/{id}/events"), &said).await;
         assert_eq!((get.0.as_u16(), post.0.as_u16()), (404, 404));
         answers.push((get.1, post.1));
     }
@@ -98,14 +98,14 @@ async fn foreign_and_unknown_streams_answer_alike() {
     let anon = Caller::anonymous("anon");
     for method in ["GET", "POST"] {
         let line = format!("{method} /streams/{id}/events");
-        assert_eq!(send(&node, &anon, &line, &note).await.0.as_u16(), 401);
+        assert_eq!(send(&node, &anon, &line, &said).await.0.as_u16(), 401);
     }
     let read_only = Caller {
         read_only: true,
         ..user("ann")
     };
     let line = format!("POST /streams/{id}/events");
-    assert_eq!(send(&node, &read_only, &line, &note).await.0.as_u16(), 403);
+    assert_eq!(send(&node, &read_only, &line, &said).await.0.as_u16(), 403);
     let count = "SELECT count(*) FROM work.events";
     assert_eq!(sql(&db, count, &[]).await.unwrap(), "1");
     node.tasks.stop().await;

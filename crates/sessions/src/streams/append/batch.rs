@@ -173,15 +173,12 @@ impl Entry {
             return;
         };
         batch.streams.push(self.stream);
-        match &first.piece.producer {
-            Some(producer) => {
-                batch.producers.push_text(&producer.name);
-                batch.first_ns.push(producer.first_n);
-            }
-            None => {
-                batch.producers.push_null();
-                batch.first_ns.push_null();
-            }
+        if let Some(producer) = &first.piece.producer {
+            batch.producers.push_text(&producer.name);
+            batch.first_ns.push(producer.first_n);
+        } else {
+            batch.producers.push_null();
+            batch.first_ns.push_null();
         }
         match first.piece.job {
             Some(job) => batch.jobs.push(job),
