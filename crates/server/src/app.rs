@@ -159,7 +159,8 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database
-            .map(|target| wire::work::rooms(&Pool::new(&target, &few, &back), &back, context));
+            .map(|target| Pool::new(&target, &few, &back))
+            .map(|pool| wire::work::rooms(&pool, &data.pool, &back, context));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();

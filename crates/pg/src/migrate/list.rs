@@ -32,4 +32,9 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(13, "api_keys", "0013_api_keys.sql"),
     migration!(14, "work", "0014_work.sql"),
     migration!(15, "work_access", "0015_work_access.sql"),
+    migration!(16, "sessions", "0050_sessions.sql"),
+    migration!(17, "session_rules", "0051_session_rules.sql"),
+    migration!(18, "session_files", "0052_session_files.sql"),
+    migration!(19, "session_checkpoints", "0053_session_checkpoints.sql"),
+    migration!(20, "session_views", "0054_session_views.sql"),
 ];

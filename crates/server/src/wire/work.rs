@@ -22,7 +22,7 @@ pub struct Work {
 }
 
 /// Builds the rooms and starts what works beside requests.
-pub(crate) fn rooms(pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
+pub(crate) fn rooms(pool: &Pool, requests: &Pool, tasks: &Tasks, context: &Context) -> Work {
     let jobs = Jobs::new(jobs::Parts {
         pool: pool.clone(),
         role: ROLE.into(),
@@ -32,6 +32,7 @@ pub(crate) fn rooms(pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
     });
     let sessions = Sessions::new(::sessions::Parts {
         pool: pool.clone(),
+        requests: requests.clone(),
         role: ROLE.into(),
         tasks: tasks.clone(),
         clock: context.clock.clone(),
