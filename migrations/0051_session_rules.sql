@@ -97,12 +97,12 @@ BEGIN
     FROM (SELECT n.session_id, max(n.seq) AS last, max(n.created_at) AS at FROM fresh AS n GROUP BY n.session_id) AS f
     WHERE s.id = f.session_id;
     IF (SELECT count(*) FROM fresh) <= 100 THEN
-        PERFORM work_engine.tell(array_agg(n.session_id ORDER BY n.session_id, n.seq),
+        PERFORM work_engine.say(array_agg(n.session_id ORDER BY n.session_id, n.seq),
             array_agg(n.job_id ORDER BY n.session_id, n.seq), 'session.message',
             array_agg(jsonb_build_object('id', n.id, 'seq', n.seq, 'role', n.role) ORDER BY n.session_id, n.seq))
         FROM fresh AS n;
     ELSE
-        PERFORM work_engine.tell(array_agg(g.session_id), array_agg(NULL::uuid), 'session.messages', array_agg(g.told))
+        PERFORM work_engine.say(array_agg(g.session_id), array_agg(NULL::uuid), 'session.messages', array_agg(g.told))
         FROM (
             SELECT n.session_id, jsonb_build_object('first', min(n.seq), 'last', max(n.seq), 'count', count(*)) AS told
             FROM fresh AS n GROUP BY n.session_id
@@ -113,8 +113,9 @@ END;
 $$;
 
 -- Events of one kind, to streams that exist: a session that is being deleted
--- has none.
-CREATE FUNCTION work_engine.tell(streams uuid[], jobs uuid[], kind text, data jsonb[])
+-- has none. Who watches is woken here: people write to sessions, machines do
+-- not, so that the lock of notifications is no matter.
+CREATE FUNCTION work_engine.say(streams uuid[], jobs uuid[], kind text, data jsonb[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -129,6 +130,8 @@ BEGIN
     WHERE EXISTS (SELECT FROM work.streams AS s WHERE s.id = t.stream);
     IF told.streams IS NOT NULL THEN
         PERFORM work_engine.append(told.streams, told.jobs, told.kinds, told.data);
+        PERFORM pg_notify('ferrobase_work', CASE WHEN cardinality(told.streams) > 100 THEN '{"all":true}'
+            ELSE jsonb_build_object('s', ARRAY(SELECT DISTINCT s FROM unnest(told.streams) AS s))::text END);
     END IF;
 END;
 $$;
@@ -142,7 +145,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.tell(array_agg(g.session_id), array_agg(NULL::uuid), 'session.messages_deleted', array_agg(g.told))
+    PERFORM work_engine.say(array_agg(g.session_id), array_agg(NULL::uuid), 'session.messages_deleted', array_agg(g.told))
     FROM (
         SELECT o.session_id, jsonb_build_object('first', min(o.seq), 'last', max(o.seq), 'count', count(*)) AS told
         FROM gone AS o GROUP BY o.session_id
@@ -166,7 +169,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this id is taken' USING ERRCODE = 'PT409', DETAIL = 'conflict';
     END IF;
-    PERFORM work_engine.tell(ARRAY[NEW.id], ARRAY[NULL::uuid], 'session.created', ARRAY[jsonb_build_object('title', NEW.title)]);
+    PERFORM work_engine.say(ARRAY[NEW.id], ARRAY[NULL::uuid], 'session.created', ARRAY[jsonb_build_object('title', NEW.title)]);
     RETURN NULL;
 END;
 $$;
@@ -184,7 +187,7 @@ BEGIN
         DELETE FROM work_engine.unnumbered AS u WHERE u.stream_id = OLD.id;
         RETURN NULL;
     END IF;
-    PERFORM work_engine.tell(ARRAY[NEW.id], ARRAY[NULL::uuid], 'session.changed',
+    PERFORM work_engine.say(ARRAY[NEW.id], ARRAY[NULL::uuid], 'session.changed',
         ARRAY[jsonb_build_object('title', NEW.title, 'status', NEW.status)]);
     RETURN NULL;
 END;
@@ -234,7 +237,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.tell(array_agg(coalesce(n.session_id, j.stream_id) ORDER BY n.id), array_agg(n.job_id ORDER BY n.id),
+    PERFORM work_engine.say(array_agg(coalesce(n.session_id, j.stream_id) ORDER BY n.id), array_agg(n.job_id ORDER BY n.id),
         'artifact.created', array_agg(jsonb_build_object(
             'id', n.id, 'type', n.type, 'name', n.name, 'uri', left(n.uri, 1000), 'size', n.size) ORDER BY n.id))
     FROM fresh AS n LEFT JOIN work.jobs AS j ON j.id = n.job_id;
@@ -251,7 +254,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.tell(array_agg(coalesce(n.session_id, j.stream_id) ORDER BY n.id), array_agg(n.job_id ORDER BY n.id),
+    PERFORM work_engine.say(array_agg(coalesce(n.session_id, j.stream_id) ORDER BY n.id), array_agg(n.job_id ORDER BY n.id),
         'tool.run', array_agg(jsonb_build_object(
             'id', n.id, 'tool', n.tool, 'failed', n.error IS NOT NULL, 'duration_ms', n.duration_ms) ORDER BY n.id))
     FROM fresh AS n LEFT JOIN work.jobs AS j ON j.id = n.job_id;
@@ -268,7 +271,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.tell(array_agg(n.session_id ORDER BY n.id), array_agg(NULL::uuid), 'session.sandbox',
+    PERFORM work_engine.say(array_agg(n.session_id ORDER BY n.id), array_agg(NULL::uuid), 'session.sandbox',
         array_agg(jsonb_build_object('id', n.id, 'status', n.status, 'url', left(n.url, 1000)) ORDER BY n.id))
     FROM fresh AS n;
     RETURN NULL;
@@ -283,7 +286,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.tell(ARRAY[NEW.session_id], ARRAY[NULL::uuid], 'session.sandbox',
+    PERFORM work_engine.say(ARRAY[NEW.session_id], ARRAY[NULL::uuid], 'session.sandbox',
         ARRAY[jsonb_build_object('id', NEW.id, 'status', NEW.status, 'url', left(NEW.url, 1000))]);
     RETURN NULL;
 END;

@@ -302,7 +302,7 @@ BEGIN
     WHERE c.item ->> 'change' <> 'same';
     IF (told ->> 'count')::integer > 0 THEN
         UPDATE work.sessions AS s SET updated_at = clock_timestamp() WHERE s.id = session;
-        PERFORM work_engine.tell(ARRAY[session], ARRAY[NULL::uuid], 'session.files', ARRAY[told]);
+        PERFORM work_engine.say(ARRAY[session], ARRAY[NULL::uuid], 'session.files', ARRAY[told]);
     END IF;
 END;
 $$;

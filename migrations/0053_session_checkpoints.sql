@@ -52,7 +52,7 @@ BEGIN
     WHERE c.session_id = session.id AND c.label IS NULL AND c.id <> made.id AND c.id NOT IN (
         SELECT k.id FROM work.checkpoints AS k WHERE k.session_id = session.id AND k.label IS NULL
         ORDER BY k.created_at DESC, k.id DESC LIMIT session.keep_checkpoints);
-    PERFORM work_engine.tell(ARRAY[session.id], ARRAY[NULL::uuid], 'session.checkpoint',
+    PERFORM work_engine.say(ARRAY[session.id], ARRAY[NULL::uuid], 'session.checkpoint',
         ARRAY[jsonb_build_object('id', made.id, 'label', made.label, 'message_seq', made.message_seq)]);
     RETURN made;
 END;
@@ -132,7 +132,7 @@ BEGIN
         GET DIAGNOSTICS back = ROW_COUNT;
     END IF;
     UPDATE work.sessions AS s SET updated_at = clock_timestamp() WHERE s.id = session.id;
-    PERFORM work_engine.tell(ARRAY[session.id], ARRAY[NULL::uuid], 'session.restored', ARRAY[jsonb_build_object(
+    PERFORM work_engine.say(ARRAY[session.id], ARRAY[NULL::uuid], 'session.restored', ARRAY[jsonb_build_object(
         'checkpoint', goal.id, 'label', goal.label, 'before', before.id, 'files', files,
         'messages_superseded', aside, 'messages_restored', back, 'jobs_stopped', stopped)]);
     RETURN jsonb_build_object('checkpoint_id', goal.id, 'before_id', before.id, 'files', files,
@@ -166,7 +166,7 @@ BEGIN
     WHERE m.session_id = parent.id AND m.seq <@ start.messages
     ORDER BY m.seq;
     PERFORM work_engine.load_tree(fork.id, start.tree_id);
-    PERFORM work_engine.tell(ARRAY[parent.id, fork.id], ARRAY[NULL, NULL]::uuid[], 'session.forked', array_fill(
+    PERFORM work_engine.say(ARRAY[parent.id, fork.id], ARRAY[NULL, NULL]::uuid[], 'session.forked', array_fill(
         jsonb_build_object('from', parent.id, 'to', fork.id, 'checkpoint', start.id), ARRAY[2]));
     SELECT s.* INTO fork FROM work.sessions AS s WHERE s.id = fork.id;
     RETURN fork;

@@ -180,7 +180,7 @@ BEGIN
     UPDATE work.streams AS s SET owner = mine WHERE s.id = session.id;
     UPDATE work.sessions AS s SET owner = mine WHERE s.id = session.id RETURNING s.* INTO session;
     UPDATE work.messages AS m SET search = work_engine.message_words(m.content, mine) WHERE m.session_id = session.id;
-    PERFORM work_engine.tell(ARRAY[session.id], ARRAY[NULL::uuid], 'session.claimed', ARRAY['{}'::jsonb]);
+    PERFORM work_engine.say(ARRAY[session.id], ARRAY[NULL::uuid], 'session.claimed', ARRAY['{}'::jsonb]);
     RETURN session;
 END;
 $$;

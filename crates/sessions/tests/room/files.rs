@@ -12,8 +12,8 @@ async fn bytes_come_back_as_they_went_and_tags_guard_writes() {
     let session = room.session(&ann).await;
     let at = |method: &str, path: &str| format!("{method} /sessions/{session}/files/{path}");
     let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();
-    let put = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("x-file-mode", "755")], bytes.clone());
-    let put = put.await.is(201);
+    let put = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("x-file-mode", "755")], bytes.clone()).await;
+    let put = put.is(201);
     assert_eq!((&put["change"], &put["mode"]), (&json!("added"), &json!("755")));
     let got = room.bytes(&ann, &at("GET", "img/a.bin"), &[], vec![]).await;
     assert_eq!(got.bytes, bytes);
@@ -22,13 +22,13 @@ async fn bytes_come_back_as_they_went_and_tags_guard_writes() {
     let same = room.bytes(&ann, &at("GET", "img/a.bin"), &[("if-none-match", &tag)], vec![]).await;
     assert_eq!((same.status.as_u16(), same.bytes.len()), (304, 0));
     // A writer who is behind is told so.
-    let next = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-match", &tag)], b"2".to_vec());
-    assert_eq!(next.await.is(200)["change"], "changed");
-    let behind = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-match", &tag)], b"3".to_vec());
-    assert_eq!(behind.await.refusal(), (412, "changed"));
-    let taken = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-none-match", "*")], b"4".to_vec());
-    assert_eq!(taken.await.refusal(), (412, "changed"));
-    let kept = room.bytes(&ann, &at("PUT", "img/a.bin"), &[], b"2".to_vec()).await.is(200);
+    let next = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-match", &tag)], b"2".to_vec()).await;
+    assert_eq!(next.is(200)["change"], "changed");
+    let behind = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-match", &tag)], b"3".to_vec()).await;
+    assert_eq!(behind.refusal(), (412, "changed"));
+    let taken = room.bytes(&ann, &at("PUT", "img/a.bin"), &[("if-none-match", "*")], b"4".to_vec()).await;
+    assert_eq!(taken.refusal(), (412, "changed"));
+    let kept = room.bytes(&ann, &at("PUT", "img/a.bin"), &[], b"2".to_vec()).await.is(200).await;
     assert_eq!((&kept["change"], &kept["mode"]), (&json!("same"), &json!("755")));
     let gone = room.call(&ann, &at("DELETE", "img/a.bin"), Value::Null).await;
     assert_eq!(gone.is(200)["change"], "removed");

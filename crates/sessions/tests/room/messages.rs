@@ -39,15 +39,15 @@ async fn a_message_with_a_key_is_kept_once_and_numbers_do_not_come_back() {
     let session = room.session(&ann).await;
     let append = format!("POST /sessions/{session}/messages");
     let one = json!({"role": "user", "content": "hello", "key": "m-1"});
-    let first = room.call(&ann, &append, one.clone()).await.is(201);
+    let first = room.call(&ann, &append, one.clone()).await.is(201).await;
     let again = json!({"messages": [one, {"role": "assistant", "content": "hi"}]});
-    let again = room.call(&ann, &append, again).await.is(201);
+    let again = room.call(&ann, &append, again).await.is(201).await;
     assert_eq!(again["messages"][0], first["messages"][0]);
     assert_eq!(room.said(&ann, &session).await, ["hello", "hi"]);
     // The last one goes; its number does not come back.
     let last = text(&again, "/messages/1/id");
     room.call(&ann, &format!("DELETE /messages/{last}"), json!(null)).await.is(200);
-    let next = room.call(&ann, &append, json!({"role": "tool", "content": "x"})).await.is(201);
+    let next = room.call(&ann, &append, json!({"role": "tool", "content": "x"})).await.is(201).await;
     assert_eq!(next["messages"][0]["seq"], 3);
     let kinds = room.kinds(&ann, &session).await;
     let message = "session.message";
@@ -90,8 +90,8 @@ async fn searching_finds_words_phrases_and_only_ones_own() {
     assert_eq!(find(&bob, "blue").await, [1]);
     assert!(find(&bob, "button").await.is_empty());
     // The word that stands for an owner is no word that anybody can look for.
-    let word = room.get(&bob, "/messages/search?q=owner:49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1");
-    assert_eq!(word.await["messages"], json!([]));
+    let word = room.get(&bob, "/messages/search?q=owner:49915e0d7d4b402e3017d010bc1c0e83cac6c797d6c16e66340fe3268693a6a1").await;
+    assert_eq!(word["messages"], json!([]));
     assert!(find(&ann, "%20%22").await.is_empty());
     // What was put aside is not found.
     let changed = room.get(&ann, &format!("/sessions/{hers}/messages")).await;

@@ -129,8 +129,8 @@ impl Room {
 
     /// A new session's id.
     pub(crate) async fn session(&self, who: &Caller) -> String {
-        let made = self.call(who, "POST /sessions", json!({"title": "A session"}));
-        text(&made.await.is(201), "/id")
+        let made = self.call(who, "POST /sessions", json!({"title": "A session"})).await;
+        text(&made.is(201), "/id")
     }
 
     /// Appends messages that only have text.
@@ -146,8 +146,8 @@ impl Room {
 
     /// The texts of the messages that are in force.
     pub(crate) async fn said(&self, who: &Caller, session: &str) -> Vec<String> {
-        let listed = self.get(who, &format!("/sessions/{session}/messages?limit=1000"));
-        list(&listed.await["messages"], "content")
+        let listed = self.get(who, &format!("/sessions/{session}/messages?limit=1000")).await;
+        list(&listed["messages"], "content")
     }
 
     /// Changes files.
@@ -170,8 +170,7 @@ impl Room {
 
     /// The kinds of everything that happened in a session.
     pub(crate) async fn kinds(&self, who: &Caller, session: &str) -> Vec<String> {
-        let told = self.get(who, &format!("/sessions/{session}/timeline?limit=1000"));
-        let told = told.await;
+        let told = self.get(who, &format!("/sessions/{session}/timeline?limit=1000")).await;
         let events = told["events"].as_array().unwrap();
         let numbers: Vec<_> = events.iter().map(|e| e["seq"].as_u64().unwrap()).collect();
         let expected: Vec<_> = (1..=numbers.len() as u64).collect();
