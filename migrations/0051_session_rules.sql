@@ -124,7 +124,7 @@ DECLARE
     told record;
 BEGIN
     SELECT array_agg(t.stream ORDER BY t.n) AS streams, array_agg(t.job ORDER BY t.n) AS jobs,
-           array_agg(tell.kind ORDER BY t.n) AS kinds, array_agg(t.told ORDER BY t.n) AS data
+           array_agg(say.kind ORDER BY t.n) AS kinds, array_agg(t.told ORDER BY t.n) AS data
     INTO told
     FROM unnest(streams, jobs, data) WITH ORDINALITY AS t (stream, job, told, n)
     WHERE EXISTS (SELECT FROM work.streams AS s WHERE s.id = t.stream);

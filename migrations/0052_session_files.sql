@@ -16,7 +16,7 @@ DECLARE
     part text;
     parts text[] := '{}';
 BEGIN
-    IF path IS NULL OR octet_length(path) > 1024 OR path ~ '^/|^[A-Za-z]:|/$|\\|[\x01-\x1f\x7f]' THEN
+    IF path IS NULL OR octet_length(path) > 1024 OR path ~ '^/|/$|\\|[\x01-\x1f\x7f]' THEN
         RETURN NULL;
     END IF;
     FOREACH part IN ARRAY string_to_array(normalize(path, NFC), '/') LOOP
@@ -27,10 +27,11 @@ BEGIN
         parts := parts || part;
     END LOOP;
     -- Deeper trees exist, but not as sources of an app.
-    IF cardinality(parts) NOT BETWEEN 1 AND 32 OR parts[cardinality(parts)] = '.' THEN
+    IF cardinality(parts) NOT BETWEEN 1 AND 32 THEN
         RETURN NULL;
     END IF;
-    RETURN nullif(array_to_string(parts, '/'), '');
+    -- A drive's letter, also one that stood behind a dot.
+    RETURN CASE WHEN parts[1] !~ '^[A-Za-z]:' THEN array_to_string(parts, '/') END;
 END;
 $$;
 
@@ -51,8 +52,9 @@ BEGIN
 END;
 $$;
 
--- Keeps bytes for an owner. The update of a row that is there already holds
--- it against the sweeper.
+-- Keeps bytes for an owner. Those that are there already are marked as used,
+-- which holds them against the sweeper; once in ten minutes is enough, since it
+-- takes nothing that was used in the last hour.
 CREATE FUNCTION work_engine.keep_blob(of_owner text, bytes bytea)
 RETURNS uuid
 LANGUAGE plpgsql
@@ -63,6 +65,12 @@ DECLARE
 BEGIN
     IF bytes IS NULL OR octet_length(bytes) > 8388608 THEN
         RAISE EXCEPTION 'a file of a workspace has at most 8 MiB' USING ERRCODE = 'PT413', DETAIL = 'over_limit';
+    END IF;
+    SELECT b.id INTO kept FROM work.blobs AS b
+    WHERE b.owner = coalesce(of_owner, '') AND b.sha256 = sha256(bytes) AND b.used_at > clock_timestamp() - interval '10 minutes'
+    FOR KEY SHARE;
+    IF kept IS NOT NULL THEN
+        RETURN kept;
     END IF;
     INSERT INTO work.blobs AS b (owner, sha256, size, content)
     VALUES (coalesce(of_owner, ''), sha256(bytes), octet_length(bytes), bytes)
@@ -204,6 +212,7 @@ AS $$
 DECLARE
     every record;
     clash text;
+    folders text[];
 BEGIN
     SELECT count(*) AS files, coalesce(sum(f.size), 0) AS bytes INTO every
     FROM work.workspace_files AS f WHERE f.session_id = session;
@@ -211,18 +220,28 @@ BEGIN
     IF every.files > 10000 OR every.bytes > 268435456 THEN
         RAISE EXCEPTION 'a workspace has at most 10000 files and 256 MiB' USING ERRCODE = 'PT413', DETAIL = 'over_limit';
     END IF;
-    -- A file that is a folder of another: one that has something below it, or
-    -- one of the names that lead to a path.
+    IF paths IS NULL THEN
+        paths := ARRAY(SELECT f.path FROM work.workspace_files AS f WHERE f.session_id = session);
+    END IF;
+    -- A file where a folder is wanted: one of the names that lead to a path.
+    folders := ARRAY(
+        SELECT DISTINCT array_to_string((string_to_array(p, '/'))[1:n], '/')
+        FROM unnest(paths) AS p, generate_series(1, cardinality(string_to_array(p, '/')) - 1) AS n);
     SELECT f.path INTO clash
     FROM work.workspace_files AS f
-    WHERE f.session_id = session
-      AND (paths IS NULL OR f.path = ANY (
-            SELECT array_to_string((string_to_array(p, '/'))[1:n], '/')
-            FROM unnest(paths) AS p, generate_series(1, cardinality(string_to_array(p, '/'))) AS n))
-      AND EXISTS (
-        SELECT FROM work.workspace_files AS below
-        WHERE below.session_id = session AND below.path > f.path || '/' AND below.path < f.path || '0')
+    WHERE f.session_id = session AND f.path = ANY (folders)
     LIMIT 1;
+    -- A folder where a file is wanted: something lies below the path. LATERAL
+    -- with a limit stays one probe of the index for each, whatever is known of
+    -- the table's size.
+    IF clash IS NULL THEN
+        SELECT p INTO clash
+        FROM unnest(paths) AS p CROSS JOIN LATERAL (
+            SELECT FROM work.workspace_files AS below
+            WHERE below.session_id = session AND below.path > p || '/' AND below.path < p || '0'
+            LIMIT 1) AS b
+        LIMIT 1;
+    END IF;
     IF clash IS NOT NULL THEN
         RAISE EXCEPTION '"%" cannot be a file and a folder', clash USING ERRCODE = 'PT409', DETAIL = 'conflict';
     END IF;
@@ -268,7 +287,9 @@ AS $$
 DECLARE
     session constant work.sessions := work_engine.own_session(write_files.session_id);
     change jsonb;
-    done jsonb := '[]';
+    -- An array grows in place; a document would be copied for each change.
+    items jsonb[] := '{}';
+    done jsonb;
 BEGIN
     IF jsonb_typeof(changes) IS DISTINCT FROM 'array' OR jsonb_array_length(changes) NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'a batch has 1 to 1000 changes' USING ERRCODE = 'PT400', DETAIL = 'over_limit';
@@ -277,8 +298,9 @@ BEGIN
         IF jsonb_typeof(change) <> 'object' THEN
             RAISE EXCEPTION 'a change of a file is an object' USING ERRCODE = 'PT400', DETAIL = 'invalid';
         END IF;
-        done := done || work_engine.change_file(session, change);
+        items := items || work_engine.change_file(session, change);
     END LOOP;
+    done := to_jsonb(items);
     PERFORM work_engine.check_workspace(session.id, (
         SELECT CASE WHEN bool_or(d ->> 'change' = 'renamed') THEN NULL ELSE array_agg(d ->> 'path') END
         FROM jsonb_array_elements(done) AS d WHERE d ->> 'change' <> 'removed'));

@@ -16,7 +16,7 @@ async fn going_back_loses_nothing() {
         {"path": "a", "content": "2"}, {"op": "delete", "path": "b"}, {"path": "c", "content": "3"},
     ])).await.is(200);
     let restore = format!("POST /checkpoints/{early}/restore");
-    let done = room.call(&ann, &restore, json!({"messages": true})).await.is(200).await;
+    let done = room.call(&ann, &restore, json!({"messages": true})).await.is(200);
     assert_eq!(done["files"], json!({"written": 2, "removed": 1}));
     assert_eq!((&done["messages_superseded"], &done["messages_restored"]), (&json!(1), &json!(0)));
     assert_eq!(room.said(&ann, &session).await, ["one", "two"]);
@@ -52,7 +52,7 @@ async fn a_fork_begins_where_the_checkpoint_stands() {
     let start = room.checkpoint(&ann, &session, json!({})).await;
     room.say(&ann, &session, &["three"]).await;
     let fork = format!("POST /checkpoints/{start}/fork");
-    let fork = room.call(&ann, &fork, json!({"title": "Other", "metadata": {"why": "try"}})).await.is(201).await;
+    let fork = room.call(&ann, &fork, json!({"title": "Other", "metadata": {"why": "try"}})).await.is(201);
     let fork_id = text(&fork, "/id");
     assert_eq!((&fork["forked_from"], &fork["message_seq"]), (&json!(session), &json!(2)));
     assert_eq!(room.said(&ann, &fork_id).await, ["one", "two"]);
@@ -110,7 +110,7 @@ async fn what_differs_is_told_line_by_line() {
 #[tokio::test]
 async fn automatic_checkpoints_make_room_and_labelled_ones_stay() {
     let (room, ann) = (Room::new().await, user("ann"));
-    let made = room.call(&ann, "POST /sessions", json!({"keep_checkpoints": 3})).await.is(201).await;
+    let made = room.call(&ann, "POST /sessions", json!({"keep_checkpoints": 3})).await.is(201);
     let session = text(&made, "/id");
     let labelled = room.checkpoint(&ann, &session, json!({"label": "mine"})).await;
     let mut automatic = Vec::new();
@@ -145,10 +145,10 @@ async fn going_back_stops_jobs_when_asked() {
         rows.first().unwrap().get(0).unwrap().to_owned()
     };
     let restore = format!("POST /checkpoints/{start}/restore");
-    let done = room.call(&ann, &restore, json!({"jobs": "pause"})).await.is(200).await;
+    let done = room.call(&ann, &restore, json!({"jobs": "pause"})).await.is(200);
     assert_eq!(done["jobs_stopped"], 1);
     assert_eq!(states().await, "paused paused");
-    let done = room.call(&ann, &restore, json!({"jobs": "cancel"})).await.is(200).await;
+    let done = room.call(&ann, &restore, json!({"jobs": "cancel"})).await.is(200);
     assert_eq!(done["jobs_stopped"], 1);
     assert_eq!(states().await, "cancelled cancelled");
     let gone = format!("DELETE /sessions/{session}?hard=true");

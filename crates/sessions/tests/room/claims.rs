@@ -8,17 +8,17 @@ use crate::support::{Room, list, service, text, user};
 async fn a_key_names_one_session_of_its_owner() {
     let (room, ann, bob) = (Room::new().await, user("ann"), user("bob"));
     let body = json!({"key": "chat-1", "title": "First", "metadata": {"a": 1, "b": 2}});
-    let made = room.call(&ann, "POST /sessions", body.clone()).await.is(201).await;
-    let again = room.call(&ann, "POST /sessions", body.clone()).await.is(200).await;
+    let made = room.call(&ann, "POST /sessions", body.clone()).await.is(201);
+    let again = room.call(&ann, "POST /sessions", body.clone()).await.is(200);
     assert_eq!(made["id"], again["id"]);
-    let his = room.call(&bob, "POST /sessions", body).await.is(201).await;
+    let his = room.call(&bob, "POST /sessions", body).await.is(201);
     assert_ne!(made["id"], his["id"]);
     let found = room.get(&ann, "/sessions?key=chat-1").await;
     assert_eq!((&found["total"], &found["sessions"][0]["id"]), (&json!(1), &made["id"]));
     // Metadata are merged, and null takes away.
     let path = text(&made, "/id");
     let patch = json!({"metadata": {"b": null, "c": 3}, "title": null});
-    let changed = room.call(&ann, &format!("PATCH /sessions/{path}"), patch).await.is(200).await;
+    let changed = room.call(&ann, &format!("PATCH /sessions/{path}"), patch).await.is(200);
     assert_eq!((&changed["metadata"], &changed["title"]), (&json!({"a": 1, "c": 3}), &json!(null)));
     for (body, code) in [(json!({"owner": "bob"}), "unknown_field"), (json!({"status": "lost"}), "invalid")] {
         let reply = room.call(&ann, &format!("PATCH /sessions/{path}"), body).await;
@@ -57,7 +57,7 @@ async fn whoever_has_the_key_takes_over_what_nobody_owns() {
     let claim = json!({"claim_key": text(&made.is(201), "/claim_key")});
     let wrong = room.call(&bob, "POST /claims", json!({"claim_key": "claim_0"})).await;
     assert_eq!(wrong.refusal(), (404, "not_found"));
-    let mine = room.call(&ann, "POST /claims", claim.clone()).await.is(200).await;
+    let mine = room.call(&ann, "POST /claims", claim.clone()).await.is(200);
     assert_eq!((&mine["id"], &mine["owner"]), (&json!(session), &json!("ann")));
     let late = room.call(&bob, "POST /claims", claim).await;
     assert_eq!(late.refusal(), (404, "not_found"));

@@ -39,15 +39,15 @@ async fn a_message_with_a_key_is_kept_once_and_numbers_do_not_come_back() {
     let session = room.session(&ann).await;
     let append = format!("POST /sessions/{session}/messages");
     let one = json!({"role": "user", "content": "hello", "key": "m-1"});
-    let first = room.call(&ann, &append, one.clone()).await.is(201).await;
+    let first = room.call(&ann, &append, one.clone()).await.is(201);
     let again = json!({"messages": [one, {"role": "assistant", "content": "hi"}]});
-    let again = room.call(&ann, &append, again).await.is(201).await;
+    let again = room.call(&ann, &append, again).await.is(201);
     assert_eq!(again["messages"][0], first["messages"][0]);
     assert_eq!(room.said(&ann, &session).await, ["hello", "hi"]);
     // The last one goes; its number does not come back.
     let last = text(&again, "/messages/1/id");
     room.call(&ann, &format!("DELETE /messages/{last}"), json!(null)).await.is(200);
-    let next = room.call(&ann, &append, json!({"role": "tool", "content": "x"})).await.is(201).await;
+    let next = room.call(&ann, &append, json!({"role": "tool", "content": "x"})).await.is(201);
     assert_eq!(next["messages"][0]["seq"], 3);
     let kinds = room.kinds(&ann, &session).await;
     let message = "session.message";
