@@ -49,4 +49,10 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(30, "work_api_rest", "0030_work_api_rest.sql"),
     migration!(31, "streams", "0031_streams.sql"),
     migration!(32, "streams_of_sessions", "0032_streams_of_sessions.sql"),
+    migration!(33, "sessions", "0033_sessions.sql"),
+    migration!(34, "session_rules", "0034_session_rules.sql"),
+    migration!(35, "session_files", "0035_session_files.sql"),
+    migration!(36, "session_checkpoints", "0036_session_checkpoints.sql"),
+    migration!(37, "session_views", "0037_session_views.sql"),
+    migration!(38, "session_outside", "0038_session_outside.sql"),
 ];
