@@ -159,19 +159,14 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database.map(|target| {
-            let given = wire::work::Given {
-                pool: Pool::new(&target, &few, &back),
-                requests: &data.pool,
-                tasks: &back,
-                leaving: front.token(),
-            };
-            wire::work::rooms(&given, context)
+            let pool = Pool::new(&target, &few, &back);
+            wire::work::rooms(&pool, &data.pool, (&front, &back), context)
         });
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
-        wire::gauges(&metrics, &data);
+        wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();

@@ -245,7 +245,10 @@ fn kind(error: &pg::Error) -> String {
 }
 
 /// Gauges of the pool.
-pub fn gauges(metrics: &Metrics, data: &Data) {
+pub fn gauges(metrics: &Metrics, data: &Data, work: Option<&work::Work>) {
+    if let Some(work) = work {
+        stream_gauges(metrics, work);
+    }
     let gauge = |name, help, read: fn(pg::PoolStats) -> usize| {
         let pool = data.pool.clone();
         #[expect(
@@ -272,6 +275,15 @@ pub fn gauges(metrics: &Metrics, data: &Data) {
         "Most database connections",
         |stats| stats.max,
     );
+}
+
+/// Gauges of the streams.
+fn stream_gauges(metrics: &Metrics, work: &work::Work) {
+    let streams = Arc::clone(work.sessions.streams());
+    #[expect(clippy::cast_precision_loss, reason = "counts of watchers are small")]
+    let watchers = move || streams.watchers() as f64;
+    let help = "Those who follow streams on this node";
+    metrics.add_gauge("stream_watchers", help, watchers);
 }
 
 /// Requests to read the settings again that may wait: one more after the one
