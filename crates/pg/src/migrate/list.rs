@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(20, "work_run", "0020_work_run.sql"),
     migration!(21, "work_duties", "0021_work_duties.sql"),
     migration!(22, "work_control", "0022_work_control.sql"),
-    migration!(23, "streams", "0040_streams.sql"),
-    migration!(24, "streams_of_sessions", "0041_streams_of_sessions.sql"),
+    migration!(23, "streams", "0060_streams.sql"),
+    migration!(24, "streams_of_sessions", "0061_streams_of_sessions.sql"),
+    migration!(25, "streams_api", "0062_streams_api.sql"),
 ];
