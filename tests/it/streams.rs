@@ -462,3 +462,46 @@ fn a_stop_sends_watchers_away_and_no_request_limit_does() {
     assert_eq!(socket.next().unwrap(), Said::Closed(1012));
     assert!(server.wait().success());
 }
+
+/// Clients that take nothing.
+const STALLED: usize = 20;
+/// More than the system keeps for a socket on both sides.
+const LARGE: i64 = 6000;
+
+#[test]
+fn who_takes_nothing_costs_nothing_and_misses_nothing() {
+    let folder = project(&[("ferrobase.toml", EXPOSED)]);
+    let server = Ferrobase::dev(folder.path());
+    let ann = server.token("ann", &json!({}));
+    let stream = session(&server, &ann);
+    let line = format!("POST {}", path(&stream));
+    let write = |first: i64, count: i64| {
+        let events: Vec<_> = (first..first + count)
+            .map(|n| json!({"kind": "note", "data": {"n": n, "more": "x".repeat(1000)}}))
+            .collect();
+        let body = json!({"events": events, "producer": "p", "n": first});
+        let told = send(&server, &line, &ann, &body).unwrap();
+        assert_eq!(told.status, 200, "{told:?}");
+    };
+    write(0, 1);
+    let mut stalled: Vec<_> = (0..STALLED)
+        .map(|_| Sse::open(server.address(), &path(&stream), &ann, 0).unwrap())
+        .collect();
+    // What writing costs by itself is no watcher's.
+    write(1, 500);
+    let before = resident_kib(&server);
+    for first in (501..LARGE).step_by(500) {
+        write(first, 500.min(LARGE - first));
+    }
+    let grown = resident_kib(&server).saturating_sub(before);
+    let many = u64::try_from(STALLED).unwrap();
+    eprintln!("{grown} KiB grown, with {STALLED} who take nothing");
+    // A page, and what its connection buffers; all of it would be 7 MiB each.
+    assert!(grown / many < 1024, "{grown} KiB");
+    for sse in &mut stalled {
+        let mut last = 0;
+        while last < LARGE {
+            take(&sse.next().unwrap().data, &mut last);
+        }
+    }
+}
