@@ -63,7 +63,10 @@ fn caller(parts: &Parts, app: &OpenLovable) -> Result<Caller> {
 /// A user, or a secret key. An anonymous key proves no more than no key.
 fn is_somebody(caller: &Caller) -> bool {
     let claims: Value = serde_json::from_str(&caller.claims).unwrap_or_default();
-    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    let subject = claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     caller.authenticated && (!subject.is_empty() || &*caller.role == "service_role")
 }
 

@@ -55,9 +55,10 @@ impl ApiError {
         };
         let Some(said) = source.db() else {
             return match source {
-                pg::Error::Timeout | pg::Error::Busy => {
-                    refused(StatusCode::SERVICE_UNAVAILABLE, "the server has too much to do")
-                }
+                pg::Error::Timeout | pg::Error::Busy => refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the server has too much to do",
+                ),
                 source => Self::Failed { what, source },
             };
         };

@@ -39,23 +39,30 @@ pub(crate) struct Imported {
 impl Imported {
     /// Reads a state.
     pub(crate) fn read(state: &Value) -> Result<Self> {
-        let bad = |text: &str| {
-            ApiError::bad(["Failed to migrate conversation state: ", text].concat())
-        };
+        let bad =
+            |text: &str| ApiError::bad(["Failed to migrate conversation state: ", text].concat());
         let Some(outer) = state.as_object() else {
             return Err(bad("it is not an object"));
         };
         let empty = Map::new();
-        let context = outer.get("context").and_then(Value::as_object).unwrap_or(&empty);
-        let messages = list(context.get("messages"), MESSAGES_MAX).ok_or_else(|| bad("too many messages"))?;
+        let context = outer
+            .get("context")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        let messages =
+            list(context.get("messages"), MESSAGES_MAX).ok_or_else(|| bad("too many messages"))?;
         let edits = list(context.get("edits"), NOTES_MAX).ok_or_else(|| bad("too many edits"))?;
         let evolution = context.get("projectEvolution").cloned().unwrap_or_default();
         list(evolution.get("majorChanges"), NOTES_MAX).ok_or_else(|| bad("too many changes"))?;
         let messages = messages.iter().enumerate();
         let messages = messages.map(|(n, message)| read_message(n, message));
         let messages = messages.collect::<Option<Vec<_>>>();
-        let messages = messages.ok_or_else(|| bad("a message has no role of user or assistant, or no text"))?;
-        let conversation = outer.get("conversationId").and_then(Value::as_str).unwrap_or_default();
+        let messages = messages
+            .ok_or_else(|| bad("a message has no role of user or assistant, or no text"))?;
+        let conversation = outer
+            .get("conversationId")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let topic = context.get("currentTopic").and_then(Value::as_str);
         let title = topic.filter(|topic| !topic.is_empty()).unwrap_or(TITLE);
         let number = |name| outer.get(name).and_then(Value::as_i64);
@@ -68,7 +75,11 @@ impl Imported {
             "userPreferences": context.get("userPreferences").cloned().unwrap_or_else(|| json!({})),
         });
         let named = !conversation.is_empty();
-        let name = if named { conversation.to_owned() } else { fingerprint(state) };
+        let name = if named {
+            conversation.to_owned()
+        } else {
+            fingerprint(state)
+        };
         Ok(Self {
             session: Uuid::parse_str(conversation).ok().map(|id| id.to_string()),
             key: key(&["open_lovable:", &name].concat()),
@@ -96,7 +107,10 @@ fn read_message(n: usize, message: &Value) -> Option<Value> {
     if !["user", "assistant", "system"].contains(&role) {
         return None;
     }
-    let named = message.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let named = message
+        .get("id")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty());
     // Without an id, its place and content are what it is.
     let name = named.map_or_else(
         || ["message:", &n.to_string(), ":", &fingerprint(message)].concat(),
@@ -122,7 +136,9 @@ fn key(name: &str) -> String {
 fn fingerprint(value: &Value) -> String {
     let digest = Sha256::digest(sorted(value).to_string());
     let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 fn sorted(value: &Value) -> Value {
@@ -131,7 +147,11 @@ fn sorted(value: &Value) -> Value {
             let mut fields: Vec<_> = object.iter().collect();
             fields.sort_by(|a, b| a.0.cmp(b.0));
             let fields = fields.into_iter();
-            Value::Object(fields.map(|(name, value)| (name.clone(), sorted(value))).collect())
+            Value::Object(
+                fields
+                    .map(|(name, value)| (name.clone(), sorted(value)))
+                    .collect(),
+            )
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         plain => plain.clone(),
@@ -192,19 +212,31 @@ mod tests {
             "edits": [{"editType": "ADD_FEATURE"}],
         }});
         let read = Imported::read(&state).expect("it is one");
-        assert_eq!((read.key.as_str(), read.title.as_str()), ("open_lovable:conv-5", "Migrated Session"));
+        assert_eq!(
+            (read.key.as_str(), read.title.as_str()),
+            ("open_lovable:conv-5", "Migrated Session")
+        );
         assert_eq!(read.started.as_deref(), Some("2023-11-14T22:13:20.123Z"));
         let message = read.messages.first().expect("one");
         assert_eq!(message.get("key"), Some(&json!("msg-1")));
-        assert_eq!(message.get("created_at"), Some(&json!("2023-11-14T22:13:20.456Z")));
-        assert_eq!(read.metadata.get("edits"), Some(&json!([{"editType": "ADD_FEATURE"}])));
+        assert_eq!(
+            message.get("created_at"),
+            Some(&json!("2023-11-14T22:13:20.456Z"))
+        );
+        assert_eq!(
+            read.metadata.get("edits"),
+            Some(&json!([{"editType": "ADD_FEATURE"}]))
+        );
     }
 
     #[test]
     fn without_a_name_the_content_is_the_name() {
-        let one = json!({"startedAt": 1, "context": {"messages": [{"role": "user", "content": "a"}]}});
-        let same = json!({"context": {"messages": [{"content": "a", "role": "user"}]}, "startedAt": 1});
-        let other = json!({"startedAt": 2, "context": {"messages": [{"role": "user", "content": "a"}]}});
+        let one =
+            json!({"startedAt": 1, "context": {"messages": [{"role": "user", "content": "a"}]}});
+        let same =
+            json!({"context": {"messages": [{"content": "a", "role": "user"}]}, "startedAt": 1});
+        let other =
+            json!({"startedAt": 2, "context": {"messages": [{"role": "user", "content": "a"}]}});
         let key = |state| Imported::read(state).expect("a state").key;
         assert_eq!(key(&one), key(&same));
         assert_ne!(key(&one), key(&other));

@@ -67,7 +67,10 @@ impl Call {
         let Some(text) = self.asked(name) else {
             return Ok(None);
         };
-        let number = text.parse::<u64>().ok().filter(|n| i64::try_from(*n).is_ok());
+        let number = text
+            .parse::<u64>()
+            .ok()
+            .filter(|n| i64::try_from(*n).is_ok());
         let refused = || SessionsError::invalid(format!("`{name}` is a whole number"));
         number.map(Some).ok_or_else(refused)
     }
@@ -116,7 +119,11 @@ pub(crate) fn only(object: &Map<String, Value>, known: &[&str]) -> Result<()> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(unknown) => {
             let message = format!("there is no field `{unknown}` here");
-            Err(SessionsError::new(StatusCode::BAD_REQUEST, "unknown_field", message))
+            Err(SessionsError::new(
+                StatusCode::BAD_REQUEST,
+                "unknown_field",
+                message,
+            ))
         }
         None => Ok(()),
     }

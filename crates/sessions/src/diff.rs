@@ -33,7 +33,10 @@ fn file(row: &Row<'_>, left: &mut usize) -> Value {
     };
     let (before, after) = (side(2, 4, 6), side(3, 5, 7));
     let same_bytes = row.get(2) == row.get(3);
-    let texts = (text(row, 8, before.is_some()), text(row, 9, after.is_some()));
+    let texts = (
+        text(row, 8, before.is_some()),
+        text(row, 9, after.is_some()),
+    );
     let diff = match &texts {
         (Text::Is(old), Text::Is(new)) if !same_bytes => Some(unified(path, old, new)),
         _ => None,

@@ -68,7 +68,10 @@ impl SessionsError {
             return Self::Database(error);
         };
         if let Some(status) = said.code.strip_prefix("PT") {
-            let status = status.parse().ok().and_then(|n| StatusCode::from_u16(n).ok());
+            let status = status
+                .parse()
+                .ok()
+                .and_then(|n| StatusCode::from_u16(n).ok());
             return Self::Refused {
                 status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
                 code: said.detail.clone().unwrap_or_else(|| "refused".to_owned()),
@@ -103,7 +106,11 @@ impl IntoResponse for SessionsError {
             Self::Database(error) => {
                 tracing::error!(%error, "A request about sessions failed in the database");
                 let message = "the server failed".to_owned();
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal".to_owned(), message)
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal".to_owned(),
+                    message,
+                )
             }
         };
         let body = json!({"code": code, "message": message, "details": null, "hint": null});
@@ -130,7 +137,10 @@ mod tests {
     #[test]
     fn what_the_database_says_is_worded_for_clients() {
         let owned = |status, word: &str| (status, word.to_owned());
-        assert_eq!(refused("PT412", Some("changed"), true), owned(412, "changed"));
+        assert_eq!(
+            refused("PT412", Some("changed"), true),
+            owned(412, "changed")
+        );
         assert_eq!(refused("PT999999", None, true), owned(500, "refused"));
         assert_eq!(refused("42501", None, false), owned(401, "unauthorized"));
         assert_eq!(refused("42501", None, true), owned(403, "forbidden"));

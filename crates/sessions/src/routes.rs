@@ -34,11 +34,11 @@ pub(crate) fn router() -> Router<Arc<Sessions>> {
             get(messages::list).post(messages::append),
         )
         .route("/messages/search", get(messages::search))
-        .route("/messages/{id}", patch(messages::change).delete(messages::delete))
         .route(
-            "/sessions/{id}/files",
-            get(files::list).post(files::write),
+            "/messages/{id}",
+            patch(messages::change).delete(messages::delete),
         )
+        .route("/sessions/{id}/files", get(files::list).post(files::write))
         .route(
             "/sessions/{id}/files/{*path}",
             get(files::get).put(files::put).delete(files::delete),

@@ -50,7 +50,9 @@ impl Store {
 
 /// The document that a statement made, passed on as it is; nothing is a 404.
 pub(crate) fn document(status: StatusCode, rows: &Rows, what: &str) -> Result<Response> {
-    let text = rows.scalar().ok_or_else(|| SessionsError::not_found(what))?;
+    let text = rows
+        .scalar()
+        .ok_or_else(|| SessionsError::not_found(what))?;
     Ok(json(status, text.to_owned()))
 }
 

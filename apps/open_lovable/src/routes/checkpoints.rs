@@ -24,14 +24,19 @@ pub(crate) async fn list(
 ) -> Result<Response> {
     let session = id(&session).ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
     let mut sql = SqlBuf::new();
-    sql.lit("SELECT jsonb_build_object('success', true, 'checkpoints', (SELECT coalesce(jsonb_agg(")
-        .lit(SHAPE)
-        .lit(" ORDER BY c.created_at DESC, c.id DESC), '[]') FROM (SELECT * FROM work.checkpoints AS c")
-        .lit(" WHERE c.session_id = s.id ORDER BY c.created_at DESC, c.id DESC LIMIT 1000) AS c))")
-        .lit(" FROM work.sessions AS s WHERE s.id = ")
-        .param(session)
-        .lit("::uuid");
-    let rows = app.store.one(&call.caller, "Failed to list checkpoints", sql).await?;
+    sql.lit(
+        "SELECT jsonb_build_object('success', true, 'checkpoints', (SELECT coalesce(jsonb_agg(",
+    )
+    .lit(SHAPE)
+    .lit(" ORDER BY c.created_at DESC, c.id DESC), '[]') FROM (SELECT * FROM work.checkpoints AS c")
+    .lit(" WHERE c.session_id = s.id ORDER BY c.created_at DESC, c.id DESC LIMIT 1000) AS c))")
+    .lit(" FROM work.sessions AS s WHERE s.id = ")
+    .param(session)
+    .lit("::uuid");
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to list checkpoints", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
@@ -64,6 +69,9 @@ pub(crate) async fn create(
         .lit("::jsonb) AS c WHERE s.id = ")
         .param(session)
         .lit("::uuid");
-    let rows = app.store.one(&call.caller, "Failed to create checkpoint", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to create checkpoint", sql)
+        .await?;
     answer(StatusCode::CREATED, &rows, NOT_FOUND)
 }

@@ -50,7 +50,10 @@ pub(crate) async fn show(State(app): State<Arc<OpenLovable>>, call: Call) -> Res
 pub(crate) async fn act(State(app): State<Arc<OpenLovable>>, call: Call) -> Result<Response> {
     let body = call.object()?;
     let empty = Map::new();
-    let data = body.get("data").and_then(Value::as_object).unwrap_or(&empty);
+    let data = body
+        .get("data")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
     let action = body.get("action").and_then(Value::as_str);
     match action {
         Some("reset") => reset(&app, &call, data).await,
@@ -99,7 +102,10 @@ async fn clear_old(app: &OpenLovable, call: &Call, session: String) -> Result<Re
         .bind(session)
         .bind(EDITS_KEPT.to_owned())
         .bind(CHANGES_KEPT.to_owned());
-    let rows = app.store.all(&call.caller, WHAT, vec![messages, notes]).await?;
+    let rows = app
+        .store
+        .all(&call.caller, WHAT, vec![messages, notes])
+        .await?;
     told(rows.scalar(), "Old messages cleared")
 }
 
@@ -121,7 +127,9 @@ async fn update(
 
 fn told(session: Option<&str>, message: &str) -> Result<Response> {
     let session = session.ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
-    Ok(done(&json!({"success": true, "message": message, "sessionId": session})))
+    Ok(done(
+        &json!({"success": true, "message": message, "sessionId": session}),
+    ))
 }
 
 pub(crate) async fn archive(State(app): State<Arc<OpenLovable>>, call: Call) -> Result<Response> {
@@ -133,5 +141,7 @@ pub(crate) async fn archive(State(app): State<Arc<OpenLovable>>, call: Call) -> 
     if rows.is_empty() {
         return Err(ApiError::not_found(NOT_FOUND));
     }
-    Ok(done(&json!({"success": true, "message": "Session archived"})))
+    Ok(done(
+        &json!({"success": true, "message": "Session archived"}),
+    ))
 }

@@ -41,25 +41,36 @@ pub(crate) async fn list(State(app): State<Arc<OpenLovable>>, call: Call) -> Res
         .lit(" ORDER BY j.created_at DESC, j.id DESC), '[]') FROM page AS j), 'pagination', jsonb_build_object(")
         .lit("'limit', a.most, 'offset', a.skip, 'count', (SELECT count(*) FROM page), 'total', ")
         .lit("(SELECT count(*) FROM work.jobs AS j WHERE j.session_id = a.session))) FROM asked AS a");
-    let rows = app.store.one(&call.caller, "Failed to list jobs", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to list jobs", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
 pub(crate) async fn create(State(app): State<Arc<OpenLovable>>, call: Call) -> Result<Response> {
     let body = call.object()?;
-    let text = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |name| {
+        body.get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let input = body.get("input").filter(|input| !input.is_null());
     let (Some(session), Some(kind), Some(input)) = (text("sessionId"), text("type"), input) else {
         return Err(ApiError::bad("sessionId, type, and input are required"));
     };
     if !TYPES.contains(&kind) {
         let known = TYPES.join(", ");
-        return Err(ApiError::bad(["Failed to create job: type must be one of ", &known].concat()));
+        return Err(ApiError::bad(
+            ["Failed to create job: type must be one of ", &known].concat(),
+        ));
     }
     let session = id(session).ok_or_else(|| ApiError::not_found(sessions::NOT_FOUND))?;
     let parent = match text_or_none(&body, "parentJobId")? {
         None => None,
-        Some(parent) => Some(id(&parent).ok_or_else(|| ApiError::not_found("Parent job not found"))?),
+        Some(parent) => {
+            Some(id(&parent).ok_or_else(|| ApiError::not_found("Parent job not found"))?)
+        }
     };
     let mut sql = SqlBuf::new();
     sql.lit("SELECT jsonb_build_object('success', true, 'job', ")
@@ -75,7 +86,10 @@ pub(crate) async fn create(State(app): State<Arc<OpenLovable>>, call: Call) -> R
         .lit(") AS j WHERE s.id = ")
         .param(session)
         .lit("::uuid");
-    let rows = app.store.one(&call.caller, "Failed to create job", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to create job", sql)
+        .await?;
     answer(StatusCode::CREATED, &rows, sessions::NOT_FOUND)
 }
 
@@ -86,16 +100,23 @@ pub(crate) async fn show(
 ) -> Result<Response> {
     let job = id(&job).ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
     let mut sql = SqlBuf::new();
-    sql.lit("SELECT jsonb_build_object('success', true, 'job', ").lit(SHAPE);
+    sql.lit("SELECT jsonb_build_object('success', true, 'job', ")
+        .lit(SHAPE);
     if call.details() {
-        sql.lit(" || ").lit(include_str!("../../sql/job_details.sql"))
+        sql.lit(" || ")
+            .lit(include_str!("../../sql/job_details.sql"))
             .lit(" || jsonb_build_object('tasks', (SELECT coalesce(jsonb_agg(")
             .lit(include_str!("../../sql/shape_task.sql"))
             .lit(" ORDER BY t.started_at, t.key), '[]') FROM (SELECT * FROM work.steps AS t")
             .lit(" WHERE t.job_id = j.id ORDER BY t.started_at, t.key LIMIT 1000) AS t))");
     }
-    sql.lit(") FROM work.jobs AS j WHERE j.id = ").param(job).lit("::uuid");
-    let rows = app.store.one(&call.caller, "Failed to get job", sql).await?;
+    sql.lit(") FROM work.jobs AS j WHERE j.id = ")
+        .param(job)
+        .lit("::uuid");
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to get job", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
@@ -110,7 +131,10 @@ pub(crate) async fn change(
     text_or_none(&body, "state")?;
     text_or_none(&body, "error")?;
     let row = report(&app, &call, &job, "Failed to update job", &body).await?;
-    Ok(json(StatusCode::OK, json!({"success": true, "job": row}).to_string()))
+    Ok(json(
+        StatusCode::OK,
+        json!({"success": true, "job": row}).to_string(),
+    ))
 }
 
 /// `{"action": "cancel"}`. A job that is cancelled already stays so; one that
@@ -149,6 +173,8 @@ async fn report(
         .param(job)
         .lit("::uuid");
     let rows = app.store.one(&call.caller, what, sql).await?;
-    let text = rows.scalar().ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
+    let text = rows
+        .scalar()
+        .ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
     Ok(serde_json::from_str(text).unwrap_or_default())
 }

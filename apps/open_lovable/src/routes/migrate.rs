@@ -21,7 +21,9 @@ const AT_ONCE: usize = 1000;
 /// All of it in one transaction, and nothing twice.
 pub(crate) async fn migrate(State(app): State<Arc<OpenLovable>>, call: Call) -> Result<Response> {
     let body = call.object()?;
-    let state = body.get("conversationState").filter(|state| !state.is_null());
+    let state = body
+        .get("conversationState")
+        .filter(|state| !state.is_null());
     let state = state.ok_or_else(|| ApiError::bad("conversationState is required"))?;
     let import = Imported::read(state)?;
     let named = |sql| {

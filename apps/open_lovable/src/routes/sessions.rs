@@ -36,7 +36,10 @@ pub(crate) async fn list(State(app): State<Arc<OpenLovable>>, call: Call) -> Res
         .lit("::bigint OFFSET ")
         .param(offset)
         .lit("::bigint) AS s");
-    let rows = app.store.one(&call.caller, "Failed to list sessions", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to list sessions", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
@@ -52,7 +55,10 @@ pub(crate) async fn create(State(app): State<Arc<OpenLovable>>, call: Call) -> R
         .lit("::jsonb) RETURNING jsonb_build_object('success', true, 'session', ")
         .lit(SHAPE)
         .lit(")");
-    let rows = app.store.one(&call.caller, "Failed to create session", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to create session", sql)
+        .await?;
     answer(StatusCode::CREATED, &rows, NOT_FOUND)
 }
 
@@ -72,7 +78,10 @@ pub(crate) async fn show(
     sql.lit(") FROM work.sessions AS s WHERE s.id = ")
         .param(session)
         .lit("::uuid");
-    let rows = app.store.one(&call.caller, "Failed to get session", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to get session", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
@@ -110,7 +119,9 @@ pub(crate) async fn change(
     text_or_none(&body, "title")?;
     object_or_none(&body, "metadata")?;
     if let Some(status) = body.get("status") {
-        let known = status.as_str().is_some_and(|status| STATES.contains(&status));
+        let known = status
+            .as_str()
+            .is_some_and(|status| STATES.contains(&status));
         if !known {
             return Err(ApiError::bad("status must be active, archived or deleted"));
         }
@@ -126,7 +137,10 @@ pub(crate) async fn change(
         .lit("::uuid RETURNING jsonb_build_object('success', true, 'session', ")
         .lit(SHAPE)
         .lit(")");
-    let rows = app.store.one(&call.caller, "Failed to update session", sql).await?;
+    let rows = app
+        .store
+        .one(&call.caller, "Failed to update session", sql)
+        .await?;
     answer(StatusCode::OK, &rows, NOT_FOUND)
 }
 
@@ -139,7 +153,10 @@ pub(crate) async fn delete(
     let session = id(&session).ok_or_else(|| ApiError::not_found(NOT_FOUND))?;
     let exists = SqlBuf::fixed("SELECT FROM work.sessions AS s WHERE s.id = $1::uuid");
     let what = "Failed to delete session";
-    let found = app.store.one(&call.caller, what, exists.bind(session.clone())).await?;
+    let found = app
+        .store
+        .one(&call.caller, what, exists.bind(session.clone()))
+        .await?;
     if found.is_empty() {
         return Err(ApiError::not_found(NOT_FOUND));
     }

@@ -34,7 +34,9 @@ fn state(messages: usize, edits: usize) -> Value {
 
 async fn migrate(app: &App, state: &Value) -> String {
     let body = json!({"conversationState": state});
-    let done = app.ok(&user("ann"), "POST /api/v2/migrate", body, 200).await;
+    let done = app
+        .ok(&user("ann"), "POST /api/v2/migrate", body, 200)
+        .await;
     text(&done, "/sessionId")
 }
 
@@ -62,7 +64,9 @@ async fn a_state_is_migrated_once_and_nothing_is_lost() {
     // An older one takes nothing away.
     migrate(&app, &original).await;
     assert_eq!(shown(&app, &session).await, found);
-    let all = app.ok(&user("ann"), &format!("GET {SESSIONS}"), Value::Null, 200).await;
+    let all = app
+        .ok(&user("ann"), &format!("GET {SESSIONS}"), Value::Null, 200)
+        .await;
     assert_eq!(all["pagination"]["total"], 1);
 }
 
@@ -70,16 +74,26 @@ async fn a_state_is_migrated_once_and_nothing_is_lost() {
 async fn what_was_shown_comes_back_as_the_same_session() {
     let (app, ann) = (App::new(false).await, user("ann"));
     let session = app.session(&ann).await;
-    let say = "INSERT INTO work.messages (session_id, role, content) VALUES ($1::uuid, 'user', 'hello')";
+    let say =
+        "INSERT INTO work.messages (session_id, role, content) VALUES ($1::uuid, 'user', 'hello')";
     app.sql(&ann, say, &session).await;
     let before = shown(&app, &session).await;
     assert_eq!(migrate(&app, &before).await, session);
-    assert_eq!(shown(&app, &session).await["context"]["messages"], before["context"]["messages"]);
+    assert_eq!(
+        shown(&app, &session).await["context"]["messages"],
+        before["context"]["messages"]
+    );
     // Without a name, the content is the name.
     let nameless = json!({"context": {"messages": [{"role": "user", "content": "x"}]}});
     let one = migrate(&app, &nameless).await;
     assert_eq!(migrate(&app, &nameless).await, one);
-    assert_eq!(shown(&app, &one).await["context"]["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        shown(&app, &one).await["context"]["messages"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let bad = json!({"conversationState": {"context": {"messages": [{"role": "robot"}]}}});
     app.ok(&ann, "POST /api/v2/migrate", bad, 400).await;
 }
@@ -90,7 +104,10 @@ async fn two_at_once_make_one_session() {
     let original = state(3, 1);
     let (one, two) = tokio::join!(migrate(&app, &original), migrate(&app, &original));
     assert_eq!(one, two);
-    assert_eq!(shown(&app, &one).await["context"]["messages"], original["context"]["messages"]);
+    assert_eq!(
+        shown(&app, &one).await["context"]["messages"],
+        original["context"]["messages"]
+    );
 }
 
 #[tokio::test]
@@ -98,20 +115,43 @@ async fn clearing_keeps_the_newest_of_each() {
     let (app, ann) = (App::new(false).await, user("ann"));
     let session = migrate(&app, &state(8, 5)).await;
     let clear = json!({"action": "clear-old", "sessionId": session});
-    let done = app.ok(&ann, &format!("POST {STATE}"), clear.clone(), 200).await;
+    let done = app
+        .ok(&ann, &format!("POST {STATE}"), clear.clone(), 200)
+        .await;
     assert_eq!(done["message"], "Old messages cleared");
     let context = shown(&app, &session).await["context"].clone();
-    assert_eq!(list(&context["messages"], "id"), ["msg-3", "msg-4", "msg-5", "msg-6", "msg-7"]);
-    assert_eq!(list(&context["edits"], "userRequest"), ["edit 2", "edit 3", "edit 4"]);
+    assert_eq!(
+        list(&context["messages"], "id"),
+        ["msg-3", "msg-4", "msg-5", "msg-6", "msg-7"]
+    );
+    assert_eq!(
+        list(&context["edits"], "userRequest"),
+        ["edit 2", "edit 3", "edit 4"]
+    );
     let changes = &context["projectEvolution"];
-    assert_eq!(list(&changes["majorChanges"], "description"), ["two", "three"]);
+    assert_eq!(
+        list(&changes["majorChanges"], "description"),
+        ["two", "three"]
+    );
     assert_eq!(changes["initialState"], "empty");
     app.ok(&ann, &format!("POST {STATE}"), clear, 200).await;
     assert_eq!(shown(&app, &session).await["context"], context);
     // One that has nothing to clear is no error; one that is nobody's is.
     let empty = app.session(&ann).await;
-    app.ok(&ann, &format!("POST {STATE}"), json!({"action": "clear-old", "sessionId": empty}), 200).await;
-    app.ok(&ann, &format!("POST {STATE}"), json!({"action": "clear-old", "sessionId": "x"}), 404).await;
+    app.ok(
+        &ann,
+        &format!("POST {STATE}"),
+        json!({"action": "clear-old", "sessionId": empty}),
+        200,
+    )
+    .await;
+    app.ok(
+        &ann,
+        &format!("POST {STATE}"),
+        json!({"action": "clear-old", "sessionId": "x"}),
+        404,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -129,5 +169,8 @@ async fn an_update_merges() {
     // Only the title: preferences stay.
     let title = json!({"action": "update", "sessionId": session, "data": {"currentTopic": "C"}});
     app.ok(&ann, &format!("POST {STATE}"), title, 200).await;
-    assert_eq!(shown(&app, &session).await["context"]["userPreferences"], merged);
+    assert_eq!(
+        shown(&app, &session).await["context"]["userPreferences"],
+        merged
+    );
 }

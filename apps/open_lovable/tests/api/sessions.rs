@@ -10,11 +10,31 @@ async fn the_total_is_of_all_sessions_and_the_count_of_the_page() {
     for _ in 0..5 {
         app.session(&ann).await;
     }
-    let page = app.ok(&ann, &format!("GET {SESSIONS}?limit=2&offset=4"), Value::Null, 200).await;
-    assert_eq!(page["pagination"], json!({"limit": 2, "offset": 4, "count": 1, "total": 5}));
+    let page = app
+        .ok(
+            &ann,
+            &format!("GET {SESSIONS}?limit=2&offset=4"),
+            Value::Null,
+            200,
+        )
+        .await;
+    assert_eq!(
+        page["pagination"],
+        json!({"limit": 2, "offset": 4, "count": 1, "total": 5})
+    );
     // What is no number counts as not said.
-    let page = app.ok(&ann, &format!("GET {SESSIONS}?limit=many"), Value::Null, 200).await;
-    assert_eq!(page["pagination"], json!({"limit": 50, "offset": 0, "count": 5, "total": 5}));
+    let page = app
+        .ok(
+            &ann,
+            &format!("GET {SESSIONS}?limit=many"),
+            Value::Null,
+            200,
+        )
+        .await;
+    assert_eq!(
+        page["pagination"],
+        json!({"limit": 50, "offset": 0, "count": 5, "total": 5})
+    );
 }
 
 #[tokio::test]
@@ -27,7 +47,14 @@ async fn details_show_the_newest_messages_and_jobs() {
     for _ in 0..22 {
         app.job(&ann, &session).await;
     }
-    let all = app.ok(&ann, &format!("GET {SESSIONS}/{session}?details=true"), Value::Null, 200).await;
+    let all = app
+        .ok(
+            &ann,
+            &format!("GET {SESSIONS}/{session}?details=true"),
+            Value::Null,
+            200,
+        )
+        .await;
     let said = list(&all["session"]["messages"], "content");
     let expected: Vec<_> = (11..=60).map(|n| json!(format!("m{n}"))).collect();
     assert_eq!(said, expected);
@@ -44,7 +71,10 @@ async fn bodies_that_mean_nothing_are_refused_in_its_shape() {
     let session = app.session(&ann).await;
     let patch = format!("PATCH {SESSIONS}/{session}");
     for (body, error) in [
-        (json!({"status": "lost"}), "status must be active, archived or deleted"),
+        (
+            json!({"status": "lost"}),
+            "status must be active, archived or deleted",
+        ),
         (json!({"metadata": 5}), "metadata must be an object"),
         (json!({"id": "x"}), "Unknown column: id"),
         (json!([]), "The request body is not a JSON object"),

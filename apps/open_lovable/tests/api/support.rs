@@ -25,7 +25,9 @@ pub(crate) struct App {
 pub(crate) fn user(name: &str) -> Caller {
     Caller {
         role: "authenticated".into(),
-        claims: json!({"sub": name, "role": "authenticated"}).to_string().into(),
+        claims: json!({"sub": name, "role": "authenticated"})
+            .to_string()
+            .into(),
         authenticated: true,
         read_only: false,
     }
@@ -70,9 +72,16 @@ impl App {
         // As the gateway does: the prefix is gone.
         let (router, path) = match address.strip_prefix(STATE) {
             Some(rest) => (&self.conversation, format!("/{rest}")),
-            None => (&self.v2, address.strip_prefix("/api/v2").unwrap().to_owned()),
+            None => (
+                &self.v2,
+                address.strip_prefix("/api/v2").unwrap().to_owned(),
+            ),
         };
-        let mut request = Request::builder().method(method).uri(path).body(body).unwrap();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(body)
+            .unwrap();
         request.extensions_mut().insert(who.clone());
         if let Some(bad) = bad {
             request.extensions_mut().insert(bad);
@@ -92,7 +101,9 @@ impl App {
 
     /// A new session's id.
     pub(crate) async fn session(&self, who: &Caller) -> String {
-        let made = self.ok(who, &format!("POST {SESSIONS}"), json!({"title": "T"}), 201).await;
+        let made = self
+            .ok(who, &format!("POST {SESSIONS}"), json!({"title": "T"}), 201)
+            .await;
         text(&made, "/session/id")
     }
 
@@ -116,11 +127,15 @@ impl App {
 
 pub(crate) fn text(value: &Value, path: &str) -> String {
     let found = value.pointer(path).and_then(Value::as_str);
-    found.unwrap_or_else(|| panic!("no text at {path} in {value}")).to_owned()
+    found
+        .unwrap_or_else(|| panic!("no text at {path} in {value}"))
+        .to_owned()
 }
 
 /// One field of every object of an array.
 pub(crate) fn list(value: &Value, field: &str) -> Vec<Value> {
-    let items = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
+    let items = value
+        .as_array()
+        .unwrap_or_else(|| panic!("no array: {value}"));
     items.iter().map(|item| item[field].clone()).collect()
 }

@@ -139,7 +139,10 @@ pub(crate) async fn diff(
          d.before_mode, d.after_mode, d.before_content, d.after_content \
          FROM work.diff_files($1::uuid, $2::uuid, $3::integer) AS d",
     );
-    let files = files.bind(one.clone()).bind(two.clone()).bind(TEXTS.to_owned());
+    let files = files
+        .bind(one.clone())
+        .bind(two.clone())
+        .bind(TEXTS.to_owned());
     let rows = room.store.read(&call.caller, files).await?;
     // Comparing takes long enough to hold up whoever shares this thread.
     let files = tokio::task::spawn_blocking(move || diff::files(&rows)).await;

@@ -82,7 +82,9 @@ pub(crate) async fn get(
     let kind = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     let nosniff = HeaderValue::from_static("nosniff");
-    response.headers_mut().insert("x-content-type-options", nosniff);
+    response
+        .headers_mut()
+        .insert("x-content-type-options", nosniff);
     Ok(response)
 }
 
@@ -143,7 +145,9 @@ pub(crate) async fn delete(
         object.insert("if_sha256".to_owned(), hash);
     }
     let sql = SqlBuf::fixed("SELECT work.write_files($1::uuid, $2::jsonb) -> 0");
-    let sql = sql.bind(id(&session, "session")?).bind(json!([change]).to_string());
+    let sql = sql
+        .bind(id(&session, "session")?)
+        .bind(json!([change]).to_string());
     let rows = room.store.write(&call.caller, sql).await?;
     document(StatusCode::OK, &rows, "session")
 }
@@ -159,7 +163,9 @@ pub(crate) async fn write(
     };
     only(&object, &["changes"])?;
     let changes = object.get("changes").unwrap_or(&Value::Null);
-    let sql = SqlBuf::fixed("SELECT jsonb_build_object('changes', work.write_files($1::uuid, $2::jsonb))");
+    let sql = SqlBuf::fixed(
+        "SELECT jsonb_build_object('changes', work.write_files($1::uuid, $2::jsonb))",
+    );
     let sql = sql.bind(id(&session, "session")?).bind(changes.to_string());
     let rows = room.store.write(&call.caller, sql).await?;
     document(StatusCode::OK, &rows, "session")

@@ -18,7 +18,14 @@ const WINDOW: u32 = 50;
 /// Messages that a search finds, likewise.
 const FOUND: u32 = 20;
 const FIELDS: [&str; 8] = [
-    "id", "key", "role", "content", "parts", "metadata", "job_id", "created_at",
+    "id",
+    "key",
+    "role",
+    "content",
+    "parts",
+    "metadata",
+    "job_id",
+    "created_at",
 ];
 
 /// One message, or `{"messages": […]}`. Those whose key is there already are
@@ -51,8 +58,13 @@ pub(crate) async fn append(
 
 fn check(message: &Map<String, Value>) -> Result<()> {
     only(message, &FIELDS)?;
-    if message.get("content").is_some_and(|content| !content.is_string()) {
-        return Err(SessionsError::invalid("`content` is text; other things are `parts`"));
+    if message
+        .get("content")
+        .is_some_and(|content| !content.is_string())
+    {
+        return Err(SessionsError::invalid(
+            "`content` is text; other things are `parts`",
+        ));
     }
     Ok(())
 }

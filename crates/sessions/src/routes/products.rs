@@ -36,12 +36,7 @@ pub(crate) async fn tool_runs(
     list(&room, &session, &call, sql).await
 }
 
-async fn list(
-    room: &Sessions,
-    session: &str,
-    call: &Call,
-    sql: &'static str,
-) -> Result<Response> {
+async fn list(room: &Sessions, session: &str, call: &Call, sql: &'static str) -> Result<Response> {
     let sql = SqlBuf::fixed(sql)
         .bind(id(session, WHAT)?)
         .bind(call.asked_id("job_id", "job")?)
@@ -56,7 +51,9 @@ pub(crate) async fn add_artifact(
     Path(session): Path<String>,
     call: Call,
 ) -> Result<Response> {
-    let known = ["job_id", "type", "name", "uri", "size", "sha256", "metadata"];
+    let known = [
+        "job_id", "type", "name", "uri", "size", "sha256", "metadata",
+    ];
     let sql = include_str!("../../sql/create_artifact.sql");
     add(&room, &session, &call, &known, sql).await
 }

@@ -32,14 +32,25 @@ pub(crate) async fn list(State(room): State<Arc<Sessions>>, call: Call) -> Resul
 
 /// A session; with a key that is known, the one that has it.
 pub(crate) async fn create(State(room): State<Arc<Sessions>>, call: Call) -> Result<Response> {
-    let fields = call.object(&["id", "key", "owner", "title", "metadata", "keep_checkpoints"])?;
+    let fields = call.object(&[
+        "id",
+        "key",
+        "owner",
+        "title",
+        "metadata",
+        "keep_checkpoints",
+    ])?;
     let sql = SqlBuf::fixed(include_str!("../../sql/create_session.sql"))
         .bind(Value::Object(fields).to_string());
     let rows = room.store.write(&call.caller, sql).await?;
     let Some(row) = rows.first() else {
         // Somebody made one with this key at this very moment.
         let message = "a session with this key is being made; try again";
-        return Err(SessionsError::new(StatusCode::CONFLICT, "try_again", message));
+        return Err(SessionsError::new(
+            StatusCode::CONFLICT,
+            "try_again",
+            message,
+        ));
     };
     let status = match row.get(1) {
         Some("t") => StatusCode::CREATED,
@@ -102,9 +113,10 @@ pub(crate) async fn delete(
     Path(session): Path<String>,
     call: Call,
 ) -> Result<Response> {
-    let sql = SqlBuf::fixed("SELECT to_jsonb(s) FROM work.delete_session($1::uuid, $2::boolean) AS s")
-        .bind(id(&session, WHAT)?)
-        .bind(call.flag("hard").to_string());
+    let sql =
+        SqlBuf::fixed("SELECT to_jsonb(s) FROM work.delete_session($1::uuid, $2::boolean) AS s")
+            .bind(id(&session, WHAT)?)
+            .bind(call.flag("hard").to_string());
     let rows = room.store.write(&call.caller, sql).await?;
     document(StatusCode::OK, &rows, WHAT)
 }
@@ -117,7 +129,10 @@ pub(crate) async fn make_claim_key(
     let sql = SqlBuf::fixed("SELECT work.make_claim_key($1::uuid)").bind(id(&session, WHAT)?);
     let rows = room.store.write(&call.caller, sql).await?;
     let key = rows.scalar().unwrap_or_default();
-    Ok(answer(StatusCode::CREATED, json!({"claim_key": key}).to_string()))
+    Ok(answer(
+        StatusCode::CREATED,
+        json!({"claim_key": key}).to_string(),
+    ))
 }
 
 pub(crate) async fn claim(State(room): State<Arc<Sessions>>, call: Call) -> Result<Response> {
@@ -126,7 +141,10 @@ pub(crate) async fn claim(State(room): State<Arc<Sessions>>, call: Call) -> Resu
         return Err(SessionsError::invalid("`claim_key` is missing"));
     };
     let sql = SqlBuf::fixed("SELECT to_jsonb(s) FROM work.claim_session($1::text) AS s");
-    let rows = room.store.write(&call.caller, sql.bind(key.to_owned())).await?;
+    let rows = room
+        .store
+        .write(&call.caller, sql.bind(key.to_owned()))
+        .await?;
     document(StatusCode::OK, &rows, WHAT)
 }
 

@@ -46,7 +46,9 @@ impl Reply {
 pub(crate) fn user(name: &str) -> Caller {
     Caller {
         role: "authenticated".into(),
-        claims: json!({"sub": name, "role": "authenticated"}).to_string().into(),
+        claims: json!({"sub": name, "role": "authenticated"})
+            .to_string()
+            .into(),
         authenticated: true,
         read_only: false,
     }
@@ -129,7 +131,9 @@ impl Room {
 
     /// A new session's id.
     pub(crate) async fn session(&self, who: &Caller) -> String {
-        let made = self.call(who, "POST /sessions", json!({"title": "A session"})).await;
+        let made = self
+            .call(who, "POST /sessions", json!({"title": "A session"}))
+            .await;
         text(&made.is(201), "/id")
     }
 
@@ -146,7 +150,9 @@ impl Room {
 
     /// The texts of the messages that are in force.
     pub(crate) async fn said(&self, who: &Caller, session: &str) -> Vec<String> {
-        let listed = self.get(who, &format!("/sessions/{session}/messages?limit=1000")).await;
+        let listed = self
+            .get(who, &format!("/sessions/{session}/messages?limit=1000"))
+            .await;
         list(&listed["messages"], "content")
     }
 
@@ -170,7 +176,9 @@ impl Room {
 
     /// The kinds of everything that happened in a session.
     pub(crate) async fn kinds(&self, who: &Caller, session: &str) -> Vec<String> {
-        let told = self.get(who, &format!("/sessions/{session}/timeline?limit=1000")).await;
+        let told = self
+            .get(who, &format!("/sessions/{session}/timeline?limit=1000"))
+            .await;
         let events = told["events"].as_array().unwrap();
         let numbers: Vec<_> = events.iter().map(|e| e["seq"].as_u64().unwrap()).collect();
         let expected: Vec<_> = (1..=numbers.len() as u64).collect();
@@ -181,11 +189,18 @@ impl Room {
 
 pub(crate) fn text(value: &Value, path: &str) -> String {
     let found = value.pointer(path).and_then(Value::as_str);
-    found.unwrap_or_else(|| panic!("no text at {path} in {value}")).to_owned()
+    found
+        .unwrap_or_else(|| panic!("no text at {path} in {value}"))
+        .to_owned()
 }
 
 /// One field of every object of an array.
 pub(crate) fn list(value: &Value, field: &str) -> Vec<String> {
-    let items = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
-    items.iter().map(|item| text(item, &format!("/{field}"))).collect()
+    let items = value
+        .as_array()
+        .unwrap_or_else(|| panic!("no array: {value}"));
+    items
+        .iter()
+        .map(|item| text(item, &format!("/{field}")))
+        .collect()
 }
