@@ -1,6 +1,7 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
+mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
 pub(crate) mod work;
@@ -67,6 +68,8 @@ pub struct Rooms {
     pub auth: Option<Arc<::auth::Auth>>,
     /// Jobs and sessions; none where the database does not let us keep them.
     pub work: Option<work::Work>,
+    /// Open Lovable's v2 API, where it is asked for.
+    open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
 
 impl Rooms {
@@ -81,12 +84,14 @@ impl Rooms {
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
+        let open_lovable = apps::open_lovable(config, &data.pool, work.is_some());
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
             auth,
             work,
+            open_lovable,
         }
     }
 
@@ -146,6 +151,7 @@ impl Rooms {
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
+        rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));

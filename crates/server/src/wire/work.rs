@@ -39,8 +39,8 @@ pub(crate) fn rooms(
     });
     let sessions = Sessions::new(::sessions::Parts {
         pool: pool.clone(),
-        role: ROLE.into(),
         requests: requests.clone(),
+        role: ROLE.into(),
         tasks: tasks.clone(),
         leaving: front.token(),
         clock: context.clock.clone(),
