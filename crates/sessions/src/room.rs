@@ -18,7 +18,7 @@ pub struct Parts {
     pub pool: Pool,
     /// The engine's role in the database.
     pub role: Arc<str>,
-    /// The connections that callers' requests use.
+    /// The connections of callers' requests.
     pub requests: Pool,
     /// What its services run in.
     pub tasks: Tasks,
@@ -32,10 +32,10 @@ pub struct Parts {
 
 /// The sessions of a project.
 pub struct Sessions {
-    /// The event log.
-    streams: Arc<Streams>,
     /// Statements of callers.
     pub(crate) store: Store,
+    /// The event log.
+    streams: Arc<Streams>,
 }
 
 impl Sessions {
@@ -56,7 +56,7 @@ impl Sessions {
             rng: parts.rng,
             chunks_kept: None,
         });
-        Arc::new(Self { streams, store })
+        Arc::new(Self { store, streams })
     }
 
     /// The event log, for whoever writes to it in process or has another

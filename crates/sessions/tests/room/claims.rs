@@ -26,9 +26,9 @@ async fn a_key_names_one_session_of_its_owner() {
     );
     // Metadata are merged, and null takes away.
     let path = text(&made, "/id");
-    let patch = json!({"metadata": {"b": null, "c": 3}, "title": null});
+    let change = json!({"metadata": {"b": null, "c": 3}, "title": null});
     let changed = room
-        .call(&ann, &format!("PATCH /sessions/{path}"), patch)
+        .call(&ann, &format!("PATCH /sessions/{path}"), change)
         .await
         .is(200);
     assert_eq!(

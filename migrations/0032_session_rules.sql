@@ -1,7 +1,7 @@
 -- Why: who may see and write what belongs to a session, and what its log says
 -- of it. Rows written by plain REST and by the room pass the same triggers, so
 -- the log is complete whichever way a client writes.
--- Lock impact: policies, triggers and grants on tables of 0033 and on
+-- Lock impact: policies, triggers and grants on tables of 0031 and on
 -- work.sessions, which are not in use yet when this runs.
 
 -- Whether the caller is stopped by no policy: a service key, an operator, or
