@@ -20,6 +20,7 @@ mod encoded;
 mod pool;
 mod pwned;
 mod rules;
+mod slices;
 
 use std::sync::Arc;
 
