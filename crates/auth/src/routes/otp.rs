@@ -90,7 +90,7 @@ pub(crate) async fn otp(State(auth): State<Arc<Auth>>, call: Call) -> Result<Res
         return auth.quietly(in_equal_time(auth.magic_link(&call, params)).await);
     }
     if !params.phone.is_empty() {
-        return auth.quietly(in_equal_time(auth.phone_code(&call, params)).await);
+        return auth.quietly(in_equal_time(Box::pin(auth.phone_code(&call, params))).await);
     }
     Err(AuthError::invalid("One of email or phone must be set"))
 }

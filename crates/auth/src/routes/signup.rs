@@ -135,6 +135,23 @@ async fn anonymous(auth: &Auth, call: &Call, params: Params) -> Result<Response>
     Ok(issued.response())
 }
 
+/// Gives an account the identity that it begins with.
+async fn identify(
+    tx: &Tx,
+    user: &mut User,
+    by: By,
+    address: &str,
+    data: Map<String, serde_json::Value>,
+) -> Result<()> {
+    let mut identity = own_identity_data(user.id, by.as_str(), address, false);
+    for (name, value) in data {
+        identity.entry(name).or_insert(value);
+    }
+    tx.insert_identity(user, by.as_str(), identity.clone())
+        .await?;
+    tx.start_over(user, &identity).await
+}
+
 fn is_too_soon(error: &AuthError) -> bool {
     let codes = [
         code::OVER_EMAIL_SEND_RATE_LIMIT,
@@ -273,13 +290,7 @@ impl Auth {
             None => tx.insert_user(&new).await?,
         };
         if user.own_identity(by.as_str()).is_none() {
-            let mut identity = own_identity_data(user.id, by.as_str(), &address, false);
-            for (name, value) in data {
-                identity.entry(name).or_insert(value);
-            }
-            tx.insert_identity(&mut user, by.as_str(), identity.clone())
-                .await?;
-            tx.start_over(&mut user, &identity).await?;
+            identify(&tx, &mut user, by, &address, data).await?;
         }
         let likely = user.clone();
         let asked = match by {
