@@ -20,7 +20,6 @@ mod encoded;
 mod pool;
 mod pwned;
 mod rules;
-mod slices;
 
 use std::sync::Arc;
 

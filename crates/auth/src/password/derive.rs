@@ -4,32 +4,22 @@
 use std::num::NonZeroU32;
 
 use aes::Aes256;
-use base64::Engine as _;
-use base64::engine::general_purpose::{self, GeneralPurpose};
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use ring::{digest, pbkdf2};
 
 use super::encoded::{Encoded, Pbkdf2Hash, ScryptCost};
-use super::slices;
-
-/// bcrypt's own alphabet, never padded.
-const BCRYPT64: GeneralPurpose =
-    GeneralPurpose::new(&base64::alphabet::BCRYPT, general_purpose::NO_PAD);
 
 /// What bcrypt reads of a password.
 const BCRYPT_BYTES: usize = 72;
 
-/// A new hash, in the form that Go's bcrypt writes (`$2a$`). `cost` is one
-/// that bcrypt has: 4 to 31.
+/// A new hash, in the form that Go's bcrypt writes (`$2a$`).
 pub(super) fn bcrypt_hash(password: &[u8], cost: u32, salt: [u8; 16]) -> String {
-    let digest = bcrypt_digest(password, cost, salt);
-    // The last byte is never written down.
-    let shown = digest.get(..23).unwrap_or_default();
-    format!(
-        "$2a${cost:02}${}{}",
-        BCRYPT64.encode(salt),
-        BCRYPT64.encode(shown)
+    let parts = bcrypt::hash_with_salt(password, cost, salt);
+    // It only fails for costs outside 4 to 31, which `Passwords` rules out.
+    parts.map_or_else(
+        |_| String::new(),
+        |parts| parts.format_for_version(bcrypt::Version::TwoA),
     )
 }
 
@@ -116,7 +106,7 @@ fn bcrypt_digest(password: &[u8], cost: u32, salt: [u8; 16]) -> [u8; 24] {
     if key.len() < BCRYPT_BYTES {
         key.push(0);
     }
-    slices::bcrypt(cost, salt, &key)
+    bcrypt::bcrypt(cost, salt, &key)
 }
 
 fn hex_of_sha256(password: &[u8]) -> Vec<u8> {
