@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod auth_bypass;
 mod auth_security;
 mod auth_start;
 mod cli;
