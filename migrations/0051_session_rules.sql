@@ -156,6 +156,24 @@ $$;
 CREATE TRIGGER went AFTER DELETE ON work.messages REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION work_engine.messages_went();
 
+-- An answer that is still being written. Being put aside is told by the
+-- restored checkpoint.
+CREATE FUNCTION work_engine.message_changed()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM work_engine.say(ARRAY[NEW.session_id], ARRAY[NEW.job_id], 'session.message_changed',
+        ARRAY[jsonb_build_object('id', NEW.id, 'seq', NEW.seq, 'role', NEW.role)]);
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER changed AFTER UPDATE ON work.messages FOR EACH ROW
+    WHEN ((OLD.content, OLD.parts, OLD.metadata) IS DISTINCT FROM (NEW.content, NEW.parts, NEW.metadata))
+    EXECUTE FUNCTION work_engine.message_changed();
+
 -- A session's log has the session's id. The id may be the client's choice, but
 -- not that of a log which belongs to something else.
 CREATE FUNCTION work_engine.session_came()

@@ -18,6 +18,7 @@ mod isolation;
 mod keys;
 mod mistakes;
 mod once;
+mod open_lovable;
 mod settings;
 mod support;
 mod types;
