@@ -239,7 +239,9 @@ BEGIN
             RAISE EXCEPTION 'the job is of another session' USING ERRCODE = 'PT400', DETAIL = 'invalid';
         END IF;
         NEW.session_id := of_job;
-    ELSIF NEW.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM work.sessions AS s WHERE s.id = NEW.session_id) THEN
+    ELSIF NEW.session_id IS NULL THEN
+        RAISE EXCEPTION 'it belongs to a session or to a job' USING ERRCODE = 'PT400', DETAIL = 'invalid';
+    ELSIF NOT EXISTS (SELECT FROM work.sessions AS s WHERE s.id = NEW.session_id) THEN
         RAISE EXCEPTION 'there is no such session' USING ERRCODE = 'PT404', DETAIL = 'not_found';
     END IF;
     RETURN NEW;
@@ -319,8 +321,8 @@ DO $$
 DECLARE
     tab text;
     seen constant text := 'EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id)';
-    product constant text := '(session_id IS NULL OR EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id))'
-        ' AND (job_id IS NULL OR EXISTS (SELECT FROM work.jobs AS j WHERE j.id = job_id))';
+    product constant text := 'CASE WHEN session_id IS NOT NULL THEN EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id)'
+        ' ELSE job_id IS NOT NULL AND EXISTS (SELECT FROM work.jobs AS j WHERE j.id = job_id) END';
 BEGIN
     FOREACH tab IN ARRAY ARRAY['messages', 'workspace_files', 'checkpoints', 'sandboxes'] LOOP
         EXECUTE format('ALTER TABLE work.%I ENABLE ROW LEVEL SECURITY', tab);

@@ -78,7 +78,7 @@ fn three_doors_lead_to_the_same_rows_of_one_tenant() {
         "POST /rest/v1/rpc/search_messages",
         &json!({"query": "blue"}),
     );
-    assert_eq!(found[0]["excerpt"], "a **blue** button");
+    assert!(text(&found, "/0/excerpt").contains("**blue**"), "{found}");
     let job = json!({"sessionId": id, "type": "generate", "input": {"prompt": "x"}});
     let job = text(&ok(&server, &ann, "POST /api/v2/jobs", &job), "/job/id");
     let patch = format!("PATCH /api/v2/jobs/{job}");
