@@ -11,7 +11,9 @@ ALTER TABLE work.jobs
     ADD COLUMN deps_need integer NOT NULL DEFAULT 0,
     -- How much of this job's weight its parent has been told of while it was
     -- not over; of a job that is over it is all.
-    ADD COLUMN weight_told real NOT NULL DEFAULT 0;
+    ADD COLUMN weight_told real NOT NULL DEFAULT 0,
+    -- How often it was begun anew after its end.
+    ADD COLUMN retries integer NOT NULL DEFAULT 0;
 -- An arrival may also be an order: the parent is over or gives up.
 ALTER TABLE work_engine.arrivals DROP CONSTRAINT arrivals_kind_check;
 ALTER TABLE work_engine.arrivals
@@ -239,6 +241,8 @@ CREATE FUNCTION work_engine.advance(held uuid[])
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -251,7 +255,7 @@ BEGIN
           AND j.weight * j.progress <> j.weight_told
     ),
     told AS (
-        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id
+        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id AND j.id = ANY (held)
     ),
     news AS (
         INSERT INTO work_engine.arrivals (job_id, kind, source_id, weight)
@@ -270,6 +274,8 @@ CREATE FUNCTION work_engine.apply(
     OUT failing uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -337,7 +343,7 @@ BEGIN
                                THEN clock_timestamp() ELSE j.finished_at END,
             updated_at = clock_timestamp()
         FROM judged AS d
-        WHERE j.id = d.id AND (d.news > 0 OR d.verdict IS NOT NULL)
+        WHERE j.id = d.id AND j.id = ANY (held) AND (d.news > 0 OR d.verdict IS NOT NULL)
     )
     SELECT sum(d.news)::integer,
            array_agg(d.id) FILTER (WHERE d.verdict IN ('completed', 'failed', 'cancelled', 'impossible')),

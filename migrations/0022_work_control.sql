@@ -112,6 +112,8 @@ CREATE FUNCTION work_engine.cancel(job uuid, reason text)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -143,6 +145,8 @@ CREATE FUNCTION work_engine.pause(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -169,6 +173,8 @@ CREATE FUNCTION work_engine.resume(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -244,6 +250,8 @@ CREATE FUNCTION work_engine.retry(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -269,7 +277,7 @@ BEGIN
     UPDATE work.jobs AS j
     SET state = CASE WHEN j.is_group THEN 'running' ELSE 'queued' END,
         waiting_on = CASE WHEN j.is_group THEN 'children' ELSE 'dependencies' END,
-        failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
+        retries = j.retries + 1, failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
         progress = 0, weight_told = 0, run_at = NULL, finished_at = NULL, lease_until = NULL,
         started_at = CASE WHEN j.is_group THEN j.started_at END,
         deadline_at = CASE WHEN j.deadline_at > clock_timestamp() AND j.time_limit IS NULL THEN j.deadline_at END,

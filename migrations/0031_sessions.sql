@@ -111,34 +111,36 @@ CREATE TABLE work.checkpoints (
 CREATE INDEX checkpoints_session ON work.checkpoints (session_id, created_at DESC, id DESC);
 CREATE INDEX checkpoints_tree ON work.checkpoints (tree_id);
 
+-- What a job made stays with its session when the job is pruned. Without a
+-- session it has nothing to stay with: nobody sees it then, and it is swept.
 CREATE TABLE work.artifacts (
     id uuid PRIMARY KEY DEFAULT work.uuid_v7(),
     session_id uuid REFERENCES work.sessions ON DELETE CASCADE,
-    job_id uuid REFERENCES work.jobs ON DELETE CASCADE,
+    job_id uuid REFERENCES work.jobs ON DELETE SET NULL,
     type text NOT NULL CHECK (char_length(type) BETWEEN 1 AND 100),
     name text CHECK (char_length(name) <= 1000),
     uri text NOT NULL CHECK (char_length(uri) BETWEEN 1 AND 4000),
     size bigint NOT NULL DEFAULT 0 CHECK (size >= 0),
     sha256 text CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     metadata jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CHECK (session_id IS NOT NULL OR job_id IS NOT NULL)
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX artifacts_lost ON work.artifacts (id) WHERE session_id IS NULL AND job_id IS NULL;
 CREATE INDEX artifacts_session ON work.artifacts (session_id, created_at DESC) WHERE session_id IS NOT NULL;
 CREATE INDEX artifacts_job ON work.artifacts (job_id, created_at DESC) WHERE job_id IS NOT NULL;
 
 CREATE TABLE work.tool_runs (
     id uuid PRIMARY KEY DEFAULT work.uuid_v7(),
     session_id uuid REFERENCES work.sessions ON DELETE CASCADE,
-    job_id uuid REFERENCES work.jobs ON DELETE CASCADE,
+    job_id uuid REFERENCES work.jobs ON DELETE SET NULL,
     tool text NOT NULL CHECK (char_length(tool) BETWEEN 1 AND 200),
     input jsonb,
     output jsonb,
     error text CHECK (octet_length(error) <= 65536),
     duration_ms integer NOT NULL DEFAULT 0 CHECK (duration_ms >= 0),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CHECK (session_id IS NOT NULL OR job_id IS NOT NULL)
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX tool_runs_lost ON work.tool_runs (id) WHERE session_id IS NULL AND job_id IS NULL;
 CREATE INDEX tool_runs_session ON work.tool_runs (session_id, created_at DESC) WHERE session_id IS NOT NULL;
 CREATE INDEX tool_runs_job ON work.tool_runs (job_id, created_at DESC) WHERE job_id IS NOT NULL;
 

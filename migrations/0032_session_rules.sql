@@ -156,6 +156,24 @@ $$;
 CREATE TRIGGER went AFTER DELETE ON work.messages REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION work_engine.messages_went();
 
+-- An answer that is still being written. Being put aside is told by the
+-- restored checkpoint.
+CREATE FUNCTION work_engine.message_changed()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM work_engine.say(ARRAY[NEW.session_id], ARRAY[NEW.job_id], 'session.message_changed',
+        ARRAY[jsonb_build_object('id', NEW.id, 'seq', NEW.seq, 'role', NEW.role)]);
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER changed AFTER UPDATE ON work.messages FOR EACH ROW
+    WHEN ((OLD.content, OLD.parts, OLD.metadata) IS DISTINCT FROM (NEW.content, NEW.parts, NEW.metadata))
+    EXECUTE FUNCTION work_engine.message_changed();
+
 -- A session's log has the session's id. The id may be the client's choice, but
 -- not that of a log which belongs to something else.
 CREATE FUNCTION work_engine.session_came()
@@ -221,7 +239,9 @@ BEGIN
             RAISE EXCEPTION 'the job is of another session' USING ERRCODE = 'PT400', DETAIL = 'invalid';
         END IF;
         NEW.session_id := of_job;
-    ELSIF NEW.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM work.sessions AS s WHERE s.id = NEW.session_id) THEN
+    ELSIF NEW.session_id IS NULL THEN
+        RAISE EXCEPTION 'it belongs to a session or to a job' USING ERRCODE = 'PT400', DETAIL = 'invalid';
+    ELSIF NOT EXISTS (SELECT FROM work.sessions AS s WHERE s.id = NEW.session_id) THEN
         RAISE EXCEPTION 'there is no such session' USING ERRCODE = 'PT404', DETAIL = 'not_found';
     END IF;
     RETURN NEW;
@@ -301,8 +321,8 @@ DO $$
 DECLARE
     tab text;
     seen constant text := 'EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id)';
-    product constant text := '(session_id IS NULL OR EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id))'
-        ' AND (job_id IS NULL OR EXISTS (SELECT FROM work.jobs AS j WHERE j.id = job_id))';
+    product constant text := 'CASE WHEN session_id IS NOT NULL THEN EXISTS (SELECT FROM work.sessions AS s WHERE s.id = session_id)'
+        ' ELSE job_id IS NOT NULL AND EXISTS (SELECT FROM work.jobs AS j WHERE j.id = job_id) END';
 BEGIN
     FOREACH tab IN ARRAY ARRAY['messages', 'workspace_files', 'checkpoints', 'sandboxes'] LOOP
         EXECUTE format('ALTER TABLE work.%I ENABLE ROW LEVEL SECURITY', tab);

@@ -404,7 +404,8 @@ BEGIN
 END;
 $$;
 
--- Removes trees that no checkpoint has and bytes that no file has. What was
+-- Removes trees that no checkpoint has, bytes that no file has, and what was
+-- made by jobs that are gone. What was
 -- used lately may be about to be used again. The foreign keys hold whatever
 -- this overlooks.
 CREATE FUNCTION work_engine.sweep_files(most integer, older interval)
@@ -415,7 +416,20 @@ AS $$
 DECLARE
     trees integer;
     blobs integer;
+    products integer;
 BEGIN
+    WITH lost_artifacts AS (
+        DELETE FROM work.artifacts AS a WHERE a.id IN (
+            SELECT o.id FROM work.artifacts AS o WHERE o.session_id IS NULL AND o.job_id IS NULL
+            LIMIT most FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    ), lost_runs AS (
+        DELETE FROM work.tool_runs AS t WHERE t.id IN (
+            SELECT o.id FROM work.tool_runs AS o WHERE o.session_id IS NULL AND o.job_id IS NULL
+            LIMIT most FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM lost_artifacts) + (SELECT count(*) FROM lost_runs) INTO products;
     DELETE FROM work.trees AS t WHERE t.id IN (
         SELECT o.id FROM work.trees AS o
         WHERE o.used_at < clock_timestamp() - older
@@ -429,7 +443,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM work.tree_files AS f WHERE f.blob_id = o.id)
         ORDER BY o.used_at LIMIT most FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS blobs = ROW_COUNT;
-    RETURN trees + blobs;
+    RETURN trees + blobs + products;
 END;
 $$;
 

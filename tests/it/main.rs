@@ -20,6 +20,7 @@ mod keys;
 mod live;
 mod mistakes;
 mod once;
+mod open_lovable;
 mod settings;
 mod streams;
 mod support;

@@ -206,3 +206,44 @@ async fn what_jobs_leave_is_listed_with_true_totals() {
         ]
     );
 }
+
+#[tokio::test]
+async fn what_a_job_made_outlives_it_in_its_session() {
+    let (room, ann) = (Room::new().await, user("ann"));
+    let session = room.session(&ann).await;
+    let mut admin = room.db.session().await;
+    let submit = async |admin: &mut pg::Session, job: Value| {
+        let job = json!([job]).to_string();
+        let rows = admin
+            .query(
+                "SELECT id FROM work_engine.submit($1::jsonb)",
+                &[Some(&job)],
+            )
+            .await
+            .unwrap();
+        rows.first().unwrap().get(0).unwrap().to_owned()
+    };
+    let of_session = json!({"type": "a", "owner": "ann", "session_id": session});
+    let kept = submit(&mut admin, of_session).await;
+    let alone = submit(&mut admin, json!({"type": "a", "owner": "ann"})).await;
+    let add = format!("POST /sessions/{session}/artifacts");
+    let artifact = json!({"type": "zip", "uri": "s3://kept", "job_id": kept});
+    room.call(&ann, &add, artifact).await.is(201);
+    // The job is of no session, so it is not of this one.
+    let artifact = json!({"type": "zip", "uri": "s3://no", "job_id": alone});
+    let wrong = room.call(&ann, &add, artifact).await;
+    assert_eq!(wrong.refusal(), (400, "invalid"));
+    for sql in [
+        "INSERT INTO work.artifacts (job_id, type, uri) VALUES ($1::uuid, 'zip', 's3://lost')",
+        "DELETE FROM work.jobs WHERE id = $1::uuid OR session_id IS NOT NULL",
+    ] {
+        admin.query(sql, &[Some(&alone)]).await.unwrap();
+    }
+    let path = format!("/sessions/{session}/artifacts");
+    let page = room.get(&ann, &path).await;
+    assert_eq!(list(&page["artifacts"], "uri"), ["s3://kept"]);
+    assert_eq!(page["artifacts"][0]["job_id"], json!(null));
+    let role = "ferrobase_work".into();
+    let swept = sessions::sweep_once(&room.pool, &role).await.unwrap();
+    assert_eq!(swept, 1);
+}
