@@ -392,7 +392,7 @@ END;
 $$;
 COMMENT ON FUNCTION work_engine.due_steps(integer) IS 'Ends timers and waits that are due, and wakes their jobs.';
 
--- As before (0020), with waits that ended without an answer: they are decided
+-- As before, with waits that ended without an answer: they are decided
 -- as much as those that had one.
 CREATE OR REPLACE FUNCTION work_engine.done_steps(job uuid)
 RETURNS jsonb
