@@ -87,10 +87,9 @@ async fn of_many_answers_at_once_one_counts() {
     world.check().await;
 }
 
-#[tokio::test]
-async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
-    let mut world = World::new().await;
-    let form = json!({
+/// A form with most of what the database knows of forms.
+fn shots_form() -> Value {
+    json!({
         "type": "object",
         "required": ["choice"],
         "additionalProperties": false,
@@ -101,7 +100,13 @@ async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
             "fixed": {"const": 7},
             "shots": {"type": "array", "maxItems": 2, "items": {"type": "object", "required": ["id"]}}
         }
-    });
+    })
+}
+
+#[tokio::test]
+async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
+    let mut world = World::new().await;
+    let form = shots_form();
     let sql = "SELECT to_json(work_engine.form_problem($1::jsonb, $2::jsonb))";
     let form = form.to_string();
     for (answer, problem) in [

@@ -17,7 +17,7 @@ fn usd(estimate: f64) -> Value {
     json!({"unit": "usd", "estimate": estimate})
 }
 
-fn root(budget: Value) -> Value {
+fn root(budget: &Value) -> Value {
     json!({"type": "root", "budget": budget})
 }
 
@@ -25,7 +25,7 @@ fn root(budget: Value) -> Value {
 async fn an_estimate_is_reserved_and_the_cost_is_settled() {
     let mut world = World::new().await;
     let claim = world
-        .running(root(json!([{"unit": "usd", "cap": 10, "soft_cap": 5}])))
+        .running(root(&json!([{"unit": "usd", "cap": 10, "soft_cap": 5}])))
         .await;
     let row = |usd: [i32; 2]| json!(usd);
     assert_eq!(world.verdict(&claim, "a", usd(4.0)).await, "run");
@@ -239,7 +239,7 @@ async fn whoever_is_asked_for_more_raises_the_cap_with_the_answer() {
 async fn calls_and_seconds_are_counted_without_being_named() {
     let mut world = World::new().await;
     let caps = json!([{"unit": "calls", "cap": 2, "on_exceed": "fail"}, {"unit": "seconds", "cap": 60, "on_exceed": "fail"}]);
-    let claim = world.running(root(caps)).await;
+    let claim = world.running(root(&caps)).await;
     assert_eq!(world.verdict(&claim, "a", json!({})).await, "run");
     assert_eq!(world.verdict(&claim, "a", json!({})).await, "run");
     let slow = "WITH s AS (UPDATE work.steps SET started_at = started_at - interval '100 seconds') SELECT 1";
@@ -284,7 +284,7 @@ async fn a_budget_that_comes_later_knows_what_was_spent() {
 async fn what_a_dead_claim_reserved_stays_until_the_step_is_over() {
     let mut world = World::new().await;
     let first = world
-        .running(root(json!([{"unit": "usd", "cap": 3}])))
+        .running(root(&json!([{"unit": "usd", "cap": 3}])))
         .await;
     world.begin(&first, "a", usd(2.0)).await;
     let second = world.crash(&first).await;
