@@ -164,8 +164,9 @@ BEGIN
     FROM work.jobs AS j
     WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL
     ON CONFLICT DO NOTHING;
-    UPDATE work.jobs AS j SET lease_until = NULL
-    WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL;
+    UPDATE work.jobs AS j
+    SET lease_until = NULL, paused_from = CASE WHEN dropped.outcome = 'paused' THEN j.paused_from END
+    WHERE j.id = ANY (dropped.ids) AND (j.lease_until IS NOT NULL OR j.paused_from IS NOT NULL AND dropped.outcome <> 'paused');
     IF dropped.outcome <> 'paused' THEN
         -- One that is being answered right now finds its job over.
         UPDATE work.approvals AS a SET state = 'withdrawn'

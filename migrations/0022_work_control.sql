@@ -125,11 +125,12 @@ BEGIN
     IF held IS NULL THEN
         RETURN;
     END IF;
-    PERFORM work_engine.dropped(held, 'cancelled');
     UPDATE work.jobs AS j
     SET state = 'cancelled', waiting_on = NULL, reason = left(cancel.reason, 1000),
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
+    -- After that: what a slot is granted on to must not be one of these.
+    PERFORM work_engine.dropped(held, 'cancelled');
     PERFORM work_engine.tell(held);
     targets := work_engine.ended(held);
     IF targets IS NOT NULL THEN
@@ -157,11 +158,12 @@ BEGIN
     IF held IS NULL THEN
         RETURN;
     END IF;
-    PERFORM work_engine.dropped(held, 'paused');
     UPDATE work.jobs AS j
     SET paused_from = coalesce(j.waiting_on, CASE j.state WHEN 'running' THEN 'running' ELSE 'ready' END),
         state = 'paused', waiting_on = NULL, updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
+    -- After that: what a slot is granted on to must not be one of these.
+    PERFORM work_engine.dropped(held, 'paused');
     PERFORM work_engine.tell(held);
     RETURN QUERY SELECT h.id, 'paused' FROM unnest(held) AS h (id);
 END;
