@@ -6,6 +6,8 @@
 //! HTTP and `supabase.rpc` must all mean the same. This crate calls them in
 //! batches, wakes whoever waits, and keeps time.
 
+pub mod backoff;
+pub mod dag;
 mod room;
 
 pub use room::{Jobs, Parts};
