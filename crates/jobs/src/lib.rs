@@ -8,6 +8,7 @@
 
 pub mod backoff;
 pub mod dag;
+pub mod model;
 mod room;
 
 pub use room::{Jobs, Parts};

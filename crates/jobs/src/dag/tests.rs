@@ -1,5 +1,11 @@
 //! Submissions that can end, and those that never would.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use super::{DEPTH_MAX, DagError, JOBS_MAX, Node, check};
 
 fn job<'a>(name: &'a str, parent: Option<&'a str>, depends_on: &[&'a str]) -> Node<'a> {
