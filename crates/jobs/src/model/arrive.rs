@@ -90,7 +90,7 @@ impl Turn<'_> {
         let fails =
             child_failed && job.on_child_failure == OnChildFailure::Fail && !job.state.is_over();
         let siblings = if fails {
-            self.open_below(target)
+            self.open_siblings(target)
         } else {
             Vec::new()
         };
@@ -126,7 +126,6 @@ impl Turn<'_> {
             self.cancel_tree(id, "dependency failed");
         } else if unstarted && job.deps_left <= 0 {
             self.line_up(id);
-            self.tell(id, Kind::Queued);
         } else if job.state == State::Running && job.waiting == Some(Waiting::Children) {
             if job.children_open > 0 {
                 return;
@@ -168,7 +167,17 @@ impl Turn<'_> {
         }
         self.job_mut(id).run_at = None;
         self.line_up(id);
-        self.tell(id, Kind::Queued);
+    }
+
+    /// The children of a job that are not over, each with its subtree.
+    fn open_siblings(&self, id: Id) -> Vec<Id> {
+        let children = self.job(id).children.iter().copied();
+        let open = children.filter(|child| !self.job(*child).state.is_over());
+        let mut all: Vec<Id> = open
+            .flat_map(|child| std::iter::once(child).chain(self.open_below(child)))
+            .collect();
+        all.sort_unstable();
+        all
     }
 
     /// Everything below a job that is not over.

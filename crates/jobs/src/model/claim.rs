@@ -86,7 +86,6 @@ impl Turn<'_> {
         self.fence(id, epoch)?;
         self.let_go(id);
         self.line_up(id);
-        self.tell(id, Kind::Queued);
         Ok(Answer::Finished(State::Queued))
     }
 
@@ -116,36 +115,38 @@ impl Turn<'_> {
 
     /// What was due.
     pub(super) fn promote(&mut self) -> Answer {
-        let ids = 0..self.world.jobs.len();
-        for id in ids {
-            if self.busy.jobs.contains(&id) {
-                continue;
+        let (now, busy) = (self.now, self.busy);
+        let free = (0..self.world.jobs.len()).filter(|id| !busy.jobs.contains(id));
+        let free: Vec<Id> = free.collect();
+        let late = free.iter().copied().filter(|id| {
+            let job = self.job(*id);
+            !job.state.is_over() && job.deadline_at.is_some_and(|at| at <= now)
+        });
+        self.expire(&late.collect::<Vec<_>>());
+        for id in free {
+            let job = self.job(id);
+            match (job.state, job.waiting) {
+                (State::Queued, Some(Waiting::Time | Waiting::Retry))
+                    if job.run_at.is_none_or(|at| at <= now) =>
+                {
+                    self.line_up(id);
+                }
+                (State::Running, Some(Waiting::Timer)) if self.is_satisfied(id) => self.wake(id),
+                _ => {}
             }
-            self.promote_one(id);
         }
         Answer::Done
     }
 
-    fn promote_one(&mut self, id: Id) {
-        let now = self.now;
-        let job = self.job(id);
-        if job.state.is_over() {
-            return;
-        }
-        if job.deadline_at.is_some_and(|at| at <= now) {
+    /// What is past its deadline fails, all of it before anything below is
+    /// cancelled, which may be late itself.
+    fn expire(&mut self, late: &[Id]) {
+        for &id in late {
             self.job_mut(id).error = Some("deadline");
-            self.cancel_below(id, "deadline");
             self.end(id, State::Failed);
-            return;
         }
-        match (job.state, job.waiting) {
-            (State::Queued, Some(Waiting::Time | Waiting::Retry))
-                if job.run_at.is_none_or(|at| at <= now) =>
-            {
-                self.line_up(id);
-            }
-            (State::Running, Some(Waiting::Timer)) if self.is_satisfied(id) => self.wake(id),
-            _ => {}
+        for &id in late {
+            self.cancel_below(id, "deadline");
         }
     }
 

@@ -5,6 +5,19 @@ use jobs::model::{Link, OnChildFailure, Spec, When};
 
 use crate::dice::{Dice, mix};
 
+/// The time, and what a short while is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) now: u64,
+    pub(crate) unit: u64,
+}
+
+impl Clock {
+    pub(crate) fn in_units(self, units: usize) -> u64 {
+        self.now + self.unit * units as u64
+    }
+}
+
 /// How much may happen in a life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -91,16 +104,22 @@ impl Script {
 }
 
 /// What the handler with this label submits below itself.
-pub(crate) fn spawned(seed: u64, label: u32, key: u32, mood: Mood) -> Vec<Spec> {
+pub(crate) fn spawned(seed: u64, label: u32, key: u32, mood: Mood, clock: Clock) -> Vec<Spec> {
     let salt = mix(u64::from(label), u64::from(key));
     let mut dice = Dice::new(mix(seed, salt));
     let size = 1 + dice.below(3);
-    tree(&mut dice, u32::try_from(salt >> 40).unwrap(), size, mood, 0)
+    tree(
+        &mut dice,
+        u32::try_from(salt >> 40).unwrap(),
+        size,
+        mood,
+        clock,
+    )
 }
 
-/// A submission of `size` jobs whose labels follow from `base`. `now` is for
-/// delays and deadlines.
-pub(crate) fn tree(dice: &mut Dice, base: u32, size: usize, mood: Mood, now: u64) -> Vec<Spec> {
+/// A submission of `size` jobs whose labels follow from `base`. The clock is
+/// for delays and deadlines.
+pub(crate) fn tree(dice: &mut Dice, base: u32, size: usize, mood: Mood, clock: Clock) -> Vec<Spec> {
     let mut specs: Vec<Spec> = Vec::with_capacity(size);
     for place in 0..size {
         let number = base
@@ -126,7 +145,7 @@ pub(crate) fn tree(dice: &mut Dice, base: u32, size: usize, mood: Mood, now: u64
             }
         }
         if !spec.is_group {
-            gates(dice, &mut spec, &specs, mood, now);
+            gates(dice, &mut spec, &specs, mood, clock);
         }
         if dice.percent(10) {
             spec.width = Some(1 + dice.below(2));
@@ -150,7 +169,7 @@ fn failure(dice: &mut Dice, mood: Mood) -> OnChildFailure {
 }
 
 /// What a job must wait for before it starts.
-fn gates(dice: &mut Dice, spec: &mut Spec, before: &[Spec], mood: Mood, now: u64) {
+fn gates(dice: &mut Dice, spec: &mut Spec, before: &[Spec], mood: Mood, clock: Clock) {
     for other in 0..before.len() {
         if dice.percent(25) && !is_above(before, spec.parent, other) {
             let when = match dice.below(6) {
@@ -165,16 +184,16 @@ fn gates(dice: &mut Dice, spec: &mut Spec, before: &[Spec], mood: Mood, now: u64
         spec.need = Some(1 + dice.below(spec.depends_on.len()));
     }
     if dice.percent(10) {
-        spec.run_at = Some(now + 1_000 + dice.below(20_000) as u64);
+        spec.run_at = Some(clock.in_units(1 + dice.below(20)));
     }
     if dice.percent(20) {
         spec.limit_keys = vec![u32::try_from(dice.below(2)).unwrap()];
     }
     if mood == Mood::Wild && dice.percent(5) {
-        spec.deadline_at = Some(now + 5_000 + dice.below(60_000) as u64);
+        spec.deadline_at = Some(clock.in_units(5 + dice.below(60)));
     }
     if mood == Mood::Wild && dice.percent(5) {
-        spec.time_limit = Some(5_000 + dice.below(30_000) as u64);
+        spec.time_limit = Some(clock.unit * (5 + dice.below(30)) as u64);
     }
 }
 

@@ -10,7 +10,7 @@ use jobs::model::{
 };
 
 use crate::dice::{Dice, mix};
-use crate::shapes::{Ending, Mood, Op, Provider, Script, spawned, tree};
+use crate::shapes::{Clock, Ending, Mood, Op, Provider, Script, spawned, tree};
 use crate::shop::Shop;
 
 /// How long a claim lasts.
@@ -90,7 +90,7 @@ impl Life {
     pub(crate) fn live(mut self) -> Self {
         let mut shape = Dice::new(self.seed);
         let size = 1 + shape.below(8);
-        let specs = tree(&mut shape, 1, size, self.mood, self.now);
+        let specs = tree(&mut shape, 1, size, self.mood, self.clock());
         self.submit(specs);
         if self.faults {
             for _ in 0..TICKS {
@@ -99,6 +99,13 @@ impl Life {
         }
         self.heal();
         self
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            now: self.now,
+            unit: 1_000,
+        }
     }
 
     fn submit(&mut self, mut specs: Vec<Spec>) {
@@ -327,7 +334,7 @@ impl Life {
         let (key, until) = match op {
             Op::Step(key, provider) => return self.pay(hand, key, provider),
             Op::Spawn(key) => {
-                let specs = spawned(self.seed, label, key, self.mood);
+                let specs = spawned(self.seed, label, key, self.mood, self.clock());
                 return match self.send(Event::Spawn(job, epoch, specs)) {
                     Some(Answer::Refused(Refusal::Stale)) => false,
                     Some(_) => {
