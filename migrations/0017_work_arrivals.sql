@@ -52,22 +52,53 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    keys text[];
 BEGIN
     PERFORM work_engine.place(ready.ids);
-    UPDATE work.jobs AS j
-    SET state = 'queued', waiting_on = CASE WHEN cardinality(j.limit_keys) > 0 THEN 'limit' END,
-        reason = NULL, updated_at = clock_timestamp()
-    WHERE j.id = ANY (ready.ids);
-    SELECT array_agg(DISTINCT k.key) INTO keys
-    FROM work.jobs AS j CROSS JOIN LATERAL unnest(j.limit_keys) AS k (key)
-    WHERE j.id = ANY (ready.ids) AND j.limit_keys IS NOT NULL;
-    PERFORM work_engine.grant_keys(keys);
+    PERFORM work_engine.line_up(ready.ids);
 END;
 $$;
 COMMENT ON FUNCTION work_engine.ready(uuid[]) IS
     'Jobs that nothing keeps from starting but perhaps a limit get their place in line. The caller has locked them.';
+
+CREATE FUNCTION work_engine.line_up(ids uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys text[];
+BEGIN
+    UPDATE work.jobs AS j
+    SET state = 'queued', waiting_on = CASE WHEN cardinality(j.limit_keys) > 0 THEN 'limit' END,
+        reason = NULL, updated_at = clock_timestamp()
+    WHERE j.id = ANY (line_up.ids);
+    SELECT array_agg(DISTINCT k.key) INTO keys
+    FROM work.jobs AS j CROSS JOIN LATERAL unnest(j.limit_keys) AS k (key)
+    WHERE j.id = ANY (line_up.ids) AND j.limit_keys IS NOT NULL;
+    PERFORM work_engine.grant_keys(keys);
+END;
+$$;
+COMMENT ON FUNCTION work_engine.line_up(uuid[]) IS 'As ready, for jobs that keep the place they had.';
+
+CREATE FUNCTION work_engine.woken(ids uuid[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What else a job may wait for comes with a later migration, and with it
+    -- who knows whether all of it has come.
+    IF to_regprocedure('work_engine.wake(uuid[])') IS NOT NULL THEN
+        PERFORM work_engine.wake(woken.ids);
+    ELSE
+        PERFORM work_engine.ready(array_agg(j.id))
+        FROM work.jobs AS j
+        WHERE j.id = ANY (woken.ids) AND j.waiting_on = 'children' AND j.children_open <= 0
+        HAVING count(*) > 0;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.woken(uuid[]) IS 'Suspended jobs for which something has come, or may have, go on if it is enough.';
 
 CREATE FUNCTION work_engine.ended(ids uuid[])
 RETURNS uuid[]
@@ -162,6 +193,7 @@ DECLARE
     over uuid[];
     stopped uuid[];
     ready uuid[];
+    woken uuid[];
     failing uuid[];
     applied integer := 0;
     news integer;
@@ -173,7 +205,7 @@ BEGIN
             SELECT j.id FROM work.jobs AS j WHERE j.id = ANY (wanted) ORDER BY j.id FOR NO KEY UPDATE SKIP LOCKED
         ) AS j;
         EXIT WHEN held IS NULL;
-        SELECT a.news, a.over, a.stopped, a.ready, a.failing INTO news, over, stopped, ready, failing
+        SELECT a.news, a.over, a.stopped, a.ready, a.woken, a.failing INTO news, over, stopped, ready, woken, failing
         FROM work_engine.apply(held) AS a;
         applied := applied + news;
         wanted := NULL;
@@ -186,6 +218,9 @@ BEGIN
         END IF;
         IF ready IS NOT NULL THEN
             PERFORM work_engine.ready(ready);
+        END IF;
+        IF woken IS NOT NULL THEN
+            PERFORM work_engine.woken(woken);
         END IF;
         IF over IS NOT NULL THEN
             PERFORM work_engine.tell(over);
@@ -230,7 +265,9 @@ $$;
 COMMENT ON FUNCTION work_engine.advance(uuid[]) IS
     'Tells parents how far these jobs, which are locked, have come since they were told last; returns the parents.';
 
-CREATE FUNCTION work_engine.apply(held uuid[], OUT news integer, OUT over uuid[], OUT stopped uuid[], OUT ready uuid[], OUT failing uuid[])
+CREATE FUNCTION work_engine.apply(
+    held uuid[], OUT news integer, OUT over uuid[], OUT stopped uuid[], OUT ready uuid[], OUT woken uuid[],
+    OUT failing uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -272,7 +309,7 @@ BEGIN
                 WHEN c.deps_left <= 0 THEN 'ready'
                 WHEN c.deps_open < c.deps_left THEN 'impossible' END
             WHEN c.state = 'running' AND c.waiting_on = 'children' AND c.children_open <= 0 THEN CASE
-                WHEN NOT c.is_group THEN 'ready'
+                WHEN NOT c.is_group THEN 'wake'
                 WHEN c.children_failed > 0 AND c.on_child_failure <> 'ignore' THEN 'failed'
                 WHEN c.children_total > 0 AND NOT EXISTS (
                     SELECT FROM work.jobs AS k WHERE k.parent_id = c.id AND k.state <> 'cancelled') THEN 'cancelled'
@@ -306,9 +343,10 @@ BEGIN
            array_agg(d.id) FILTER (WHERE d.verdict IN ('completed', 'failed', 'cancelled', 'impossible')),
            array_agg(d.id) FILTER (WHERE d.verdict IN ('cancelled', 'impossible')),
            array_agg(d.id) FILTER (WHERE d.verdict = 'ready'),
+           array_agg(d.id) FILTER (WHERE d.verdict = 'wake'),
            array_agg(d.id) FILTER (WHERE d.failed > 0 AND d.children_open > 0 AND d.on_child_failure = 'fail'
                                      AND d.state IN ('queued', 'running', 'paused') AND d.stop IS NULL)
-    INTO apply.news, apply.over, apply.stopped, apply.ready, apply.failing
+    INTO apply.news, apply.over, apply.stopped, apply.ready, apply.woken, apply.failing
     FROM judged AS d;
 END;
 $$;

@@ -254,7 +254,7 @@ BEGIN
                CASE WHEN g.told THEN coalesce(g.session_id, g.root_id) END, g.type, g.name, g.queue, g.is_group,
                CASE WHEN g.parent_paused THEN 'paused' WHEN g.is_group THEN 'running' ELSE 'queued' END,
                CASE WHEN g.parent_paused IS NOT TRUE THEN g.gate END,
-               CASE WHEN g.parent_paused THEN coalesce(nullif(g.gate, 'limit'), 'ready') END,
+               CASE WHEN g.parent_paused THEN coalesce(g.gate, 'ready') END,
                g.rank, coalesce(t.sort_key, extract(epoch FROM clock_timestamp())::double precision),
                g.run_at, g.deadline_at, n.need, g.deps, g.deps, n.need,
                g.children, g.children, g.children_weight, g.on_child_failure, g.max_attempts, g.backoff_base, g.backoff_max,

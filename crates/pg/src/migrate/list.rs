@@ -38,4 +38,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(19, "work_submit_rest", "0019_work_submit_rest.sql"),
     migration!(20, "work_run", "0020_work_run.sql"),
     migration!(21, "work_duties", "0021_work_duties.sql"),
+    migration!(22, "work_control", "0022_work_control.sql"),
 ];
