@@ -5,10 +5,11 @@
 //! of `work_engine` refuse the same; asking here first costs no connection and
 //! names the jobs that are to blame.
 //!
-//! Who waits for whom: a job for what it depends on, and a parent for its
-//! children, since a group ends with them and a handler may suspend on them. A
-//! circle of such waits would never end, so a child may not wait for anything
-//! that waits for its parent.
+//! Who waits for whom: a job for what it depends on, and a group for its
+//! children, with which it ends. A circle of such waits would never end, so
+//! what is in a group may not wait for anything that waits for the group. A
+//! handler ends when it likes, so its children may wait for it; it must not
+//! suspend on them then.
 
 use std::collections::HashMap;
 
@@ -147,11 +148,12 @@ pub fn check(nodes: &[Node<'_>], depth: u32) -> Result<Dag, DagError> {
         return Err(DagError::TooManyDependencies(dependencies));
     }
     let graph = Graph::read(nodes)?;
+    let depths = graph.depths(nodes, depth)?;
     let order = graph
         .order()
         .map_err(|stuck| DagError::Cycle(graph.circle(nodes, &stuck)))?;
     Ok(Dag {
-        depths: graph.depths(nodes, &order, depth)?,
+        depths,
         levels: graph.levels(&order),
     })
 }
@@ -169,6 +171,7 @@ fn label(nodes: &[Node<'_>], at: usize) -> String {
 struct Graph {
     parents: Vec<Option<usize>>,
     dependencies: Vec<Vec<usize>>,
+    /// Of groups.
     children: Vec<Vec<usize>>,
 }
 
@@ -199,8 +202,8 @@ impl Graph {
         };
         for (at, node) in nodes.iter().enumerate() {
             let parent = node.parent.map(|name| place(at, name)).transpose()?;
-            if let Some(parent) = parent {
-                graph.children[parent].push(at);
+            if let Some(group) = parent.filter(|parent| nodes[*parent].is_group) {
+                graph.children[group].push(at);
             }
             graph.parents.push(parent);
             let on = node.depends_on.iter().map(|name| place(at, name));
@@ -264,17 +267,31 @@ impl Graph {
         path.iter().map(|at| label(nodes, *at)).collect()
     }
 
-    /// Parents come after their children in `order`, so backwards they are
-    /// known first.
-    fn depths(&self, nodes: &[Node<'_>], order: &[usize], top: u32) -> Result<Vec<u32>, DagError> {
-        let mut depths = vec![top; self.parents.len()];
-        for &at in order.iter().rev() {
-            depths[at] = self.parents[at].map_or(top, |parent| depths[parent] + 1);
-            if depths[at] > DEPTH_MAX {
-                return Err(DagError::TooDeep(label(nodes, at)));
+    /// How far below the top each is. Whoever climbs further than allowed is
+    /// too deep, or its own ancestor.
+    fn depths(&self, nodes: &[Node<'_>], top: u32) -> Result<Vec<u32>, DagError> {
+        let mut depths = Vec::with_capacity(self.parents.len());
+        for at in 0..self.parents.len() {
+            let (mut depth, mut above) = (top, self.parents[at]);
+            while let Some(parent) = above {
+                if parent == at {
+                    return Err(DagError::Cycle(self.line(nodes, at)));
+                }
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(DagError::TooDeep(label(nodes, at)));
+                }
+                above = self.parents[parent];
             }
+            depths.push(depth);
         }
         Ok(depths)
+    }
+
+    /// The ancestors of its own ancestor, from it up to it.
+    fn line(&self, nodes: &[Node<'_>], at: usize) -> Vec<String> {
+        let up = std::iter::successors(Some(at), |one| self.parents[*one].filter(|up| *up != at));
+        up.map(|one| label(nodes, one)).collect()
     }
 
     /// A job starts a round after the last end it depends on; what has children

@@ -59,7 +59,7 @@ fn a_circle_is_told_by_its_names() {
 }
 
 #[test]
-fn a_child_cannot_wait_for_its_parent_nor_for_who_does() {
+fn a_child_cannot_wait_for_its_group_nor_for_who_does() {
     let on_parent = [group("g", None), job("c", Some("g"), &["g"])];
     assert_eq!(check(&on_parent, 0).unwrap_err().code(), "cycle");
     let by_two_groups = [
@@ -69,6 +69,8 @@ fn a_child_cannot_wait_for_its_parent_nor_for_who_does() {
         job("b", Some("h"), &["g"]),
     ];
     assert_eq!(check(&by_two_groups, 0).unwrap_err().code(), "cycle");
+    let on_handler = [job("h", None, &[]), job("c", Some("h"), &["h"])];
+    assert_eq!(check(&on_handler, 0).unwrap().levels, [0, 1]);
     let own_grandparent = [job("a", Some("b"), &[]), job("b", Some("a"), &[])];
     assert_eq!(check(&own_grandparent, 0).unwrap_err().code(), "cycle");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::event::Answer;
+use super::event::{Answer, Refusal};
 use super::turn::{Said, Turn};
 use super::world::{Id, Kind, PausedFrom, State, Waiting};
 
@@ -73,7 +73,7 @@ impl Turn<'_> {
                 job.state = State::Running;
                 job.waiting = Some(Waiting::Children);
             }
-            _ if job.deps_left > 0 && job.started_at.is_none() => {
+            _ if job.deps_left > 0 => {
                 job.state = State::Queued;
                 job.waiting = Some(Waiting::Dependencies);
             }
@@ -97,8 +97,14 @@ impl Turn<'_> {
     /// What failed or was cancelled starts anew, with all that fell with it and
     /// all groups that ended by it. Steps that are done stay done.
     pub(super) fn retry(&mut self, id: Id) -> Said {
-        if !matches!(self.known(id)?.state, State::Failed | State::Cancelled) {
-            return Ok(Answer::Changed(Vec::new()));
+        let job = self.known(id)?;
+        if !matches!(job.state, State::Failed | State::Cancelled) {
+            return Err(Refusal::Conflict);
+        }
+        // Below a handler that was called off nobody would wait for it.
+        let above = job.parent.map(|above| self.job(above));
+        if above.is_some_and(|above| !above.is_group && above.state == State::Cancelled) {
+            return Err(Refusal::Conflict);
         }
         let (anew, reopened) = self.retried(id);
         let mut counted: BTreeSet<Id> = anew.union(&reopened).copied().collect();
@@ -113,7 +119,6 @@ impl Turn<'_> {
             job.failures = 0;
             job.crashes = 0;
             job.run_at = None;
-            job.deadline_at = None;
             job.started_at = None;
             job.reason = None;
             job.error = None;
@@ -124,8 +129,8 @@ impl Turn<'_> {
             job.waiting = Some(Waiting::Children);
             job.reason = None;
             job.error = None;
-            job.deadline_at = None;
         }
+        self.renew_deadlines(anew.union(&reopened));
         // What is reckoned from the rows includes news that nobody applied yet.
         self.world
             .arrivals
@@ -133,8 +138,11 @@ impl Turn<'_> {
         for &one in &counted {
             self.recount(one);
         }
-        for &one in anew.union(&reopened) {
+        for &one in &anew {
             self.tell(one, Kind::Queued);
+        }
+        for &one in &reopened {
+            self.tell(one, Kind::Resumed);
         }
         for &one in &anew {
             self.first_gate(one);
@@ -143,6 +151,17 @@ impl Turn<'_> {
             self.settle(one);
         }
         Ok(Answer::Changed(anew.union(&reopened).copied().collect()))
+    }
+
+    /// What was promised for a day that is still to come holds. What counted
+    /// from a first start counts anew.
+    fn renew_deadlines<'a>(&mut self, ids: impl Iterator<Item = &'a Id>) {
+        let now = self.now;
+        for id in ids {
+            let job = self.job_mut(*id);
+            let to_come = job.deadline_at.filter(|at| *at > now);
+            job.deadline_at = to_come.filter(|_| job.time_limit.is_none());
+        }
     }
 
     /// Who starts anew, and which groups are open again.
@@ -179,7 +198,7 @@ impl Turn<'_> {
         (anew, reopened)
     }
 
-    /// Counts children and, of what has not started, dependencies.
+    /// Counts children and dependencies.
     fn recount(&mut self, id: Id) {
         let states = self.job(id).children.iter();
         let states: Vec<State> = states.map(|child| self.job(*child).state).collect();
@@ -193,8 +212,6 @@ impl Turn<'_> {
         let job = self.job_mut(id);
         job.children_open = open;
         job.children_failed = failed;
-        if job.started_at.is_none() {
-            self.recount_dependencies(id);
-        }
+        self.recount_dependencies(id);
     }
 }

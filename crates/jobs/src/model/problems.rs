@@ -125,7 +125,7 @@ fn counters(world: &World, job: &Job, found: &mut Found) {
         "failed children are counted wrong",
         job.id,
     );
-    if job.started_at.is_some() || !waits_for_dependencies(job) {
+    if !waits_for_dependencies(job) {
         return;
     }
     let edges = || {

@@ -1,6 +1,6 @@
 //! How jobs come to be: all of a submission, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Answer, Link, Refusal, Spec};
 use super::turn::{Said, Turn};
@@ -45,9 +45,11 @@ impl Turn<'_> {
         }
         // Parents first: what is held is inherited.
         new.sort_unstable();
-        for id in new {
+        for &id in &new {
             self.first_gate(id);
             self.hold_with_parent(id);
+        }
+        for id in new {
             self.settle(id);
         }
         Ok(Answer::Submitted(ids.into_values().collect()))
@@ -69,9 +71,6 @@ impl Turn<'_> {
             for (link, _) in &spec.depends_on {
                 if let Link::Old(id) = link {
                     self.known(*id)?;
-                    if parent.is_some_and(|parent| self.is_above(*id, parent)) {
-                        return Err(Refusal::Cycle);
-                    }
                 }
             }
             self.asked_before(spec, self.owner(spec, specs, below))?;
@@ -95,21 +94,62 @@ impl Turn<'_> {
             }
             _ => Refusal::Invalid,
         })?;
+        if (0..specs.len()).any(|place| self.waits_for_own_group(specs, below, place)) {
+            return Err(Refusal::Cycle);
+        }
         let mut order: Vec<usize> = (0..specs.len()).collect();
         order.sort_by_key(|place| dag.depths.get(*place).copied());
         Ok(order)
     }
 
-    /// Whether `id` is `below` or above it.
-    fn is_above(&self, id: Id, below: Id) -> bool {
-        let mut at = Some(below);
-        while let Some(one) = at {
-            if one == id {
-                return true;
+    /// Whether a job would wait, over however many others, for a group above
+    /// it that is there already.
+    fn waits_for_own_group(&self, specs: &[Spec], below: Option<Id>, place: usize) -> bool {
+        let mut groups = BTreeSet::new();
+        let mut above = Self::top(specs, below, place);
+        while let Some(one) = above {
+            let job = self.job(one);
+            if job.is_group {
+                groups.insert(one);
             }
-            at = self.job(one).parent;
+            above = job.parent;
+        }
+        let mut seen: Vec<Link> = vec![Link::New(place)];
+        let mut next = 0;
+        while let Some(link) = seen.get(next).copied() {
+            next += 1;
+            let mut waits = match link {
+                Link::New(of) => waits_of_new(specs, of),
+                Link::Old(id) if groups.contains(&id) => return true,
+                Link::Old(id) => self.waits_of_old(id),
+            };
+            waits.retain(|link| !seen.contains(link));
+            seen.extend(waits);
         }
         false
+    }
+
+    /// The lowest job above a new one that is there already.
+    fn top(specs: &[Spec], below: Option<Id>, place: usize) -> Option<Id> {
+        let mut spec = specs.get(place)?;
+        for _ in specs {
+            match spec.parent {
+                Some(Link::New(of)) => spec = specs.get(of)?,
+                Some(Link::Old(id)) => return Some(id),
+                None => return below,
+            }
+        }
+        None
+    }
+
+    fn waits_of_old(&self, id: Id) -> Vec<Link> {
+        let job = self.job(id);
+        let children: &[Id] = if job.is_group { &job.children } else { &[] };
+        let on = job.dependencies.iter().map(|edge| edge.on);
+        let open = on
+            .chain(children.iter().copied())
+            .filter(|one| !self.job(*one).state.is_over());
+        open.map(Link::Old).collect()
     }
 
     /// Whose it will be: a child is its parent's owner's.
@@ -266,6 +306,19 @@ impl Turn<'_> {
         job.paused_from = Some(from.map_or(PausedFrom::Ready, PausedFrom::Waiting));
         job.state = State::Paused;
     }
+}
+
+/// Whom a job of a submission waits for.
+fn waits_of_new(specs: &[Spec], place: usize) -> Vec<Link> {
+    let spec = specs.get(place);
+    let on = spec.into_iter().flat_map(|spec| &spec.depends_on);
+    let mut waits: Vec<Link> = on.map(|(link, _)| *link).collect();
+    if spec.is_some_and(|spec| spec.is_group) {
+        let children = specs.iter().enumerate();
+        let children = children.filter(|(_, spec)| spec.parent == Some(Link::New(place)));
+        waits.extend(children.map(|(child, _)| Link::New(child)));
+    }
+    waits
 }
 
 /// A spec as the graph's check sees it; nothing if it names a place that the

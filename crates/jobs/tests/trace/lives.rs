@@ -10,7 +10,7 @@ use crate::simulate::Life;
 const SEEDS: u64 = 5_000;
 
 /// What a failing seed needs to be told once.
-fn asked(name: &str) -> Option<u64> {
+pub(crate) fn asked(name: &str) -> Option<u64> {
     #[expect(
         clippy::disallowed_methods,
         reason = "tests are asked for seeds by their environment"

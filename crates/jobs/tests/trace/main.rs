@@ -7,9 +7,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod both;
+mod call;
+mod choose;
+mod compare;
 mod dice;
 mod lives;
 mod rest;
 mod shapes;
 mod shop;
 mod simulate;
+mod traces;

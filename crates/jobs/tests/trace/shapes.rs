@@ -152,6 +152,7 @@ pub(crate) fn tree(dice: &mut Dice, base: u32, size: usize, mood: Mood, clock: C
         }
         specs.push(spec);
     }
+    cut_circles(&mut specs);
     // One owner for all of a tree, as rows inherit it.
     let owner = specs.first().map_or(0, |spec| spec.owner);
     for spec in &mut specs {
@@ -194,6 +195,28 @@ fn gates(dice: &mut Dice, spec: &mut Spec, before: &[Spec], mood: Mood, clock: C
     }
     if mood == Mood::Wild && dice.percent(5) {
         spec.time_limit = Some(clock.unit * (5 + dice.below(30)) as u64);
+    }
+}
+
+/// Takes dependencies away until nobody waits for ever. A handler is thought
+/// to wait for its children here, as most of them do.
+fn cut_circles(specs: &mut [Spec]) {
+    loop {
+        let mut over = vec![false; specs.len()];
+        for _ in 0..specs.len() {
+            for place in 0..specs.len() {
+                let on = |(link, _): &(Link, When)| matches!(link, Link::New(of) if !over[*of]);
+                let mut children = specs.iter().zip(&over);
+                let open =
+                    children.any(|(spec, over)| spec.parent == Some(Link::New(place)) && !over);
+                let waits = open || specs[place].depends_on.iter().any(on);
+                over[place] = !waits;
+            }
+        }
+        let stuck =
+            (0..specs.len()).find(|place| !over[*place] && !specs[*place].depends_on.is_empty());
+        let Some(stuck) = stuck else { return };
+        (specs[stuck].depends_on, specs[stuck].need) = (Vec::new(), None);
     }
 }
 
