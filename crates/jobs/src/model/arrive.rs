@@ -122,8 +122,8 @@ impl Turn<'_> {
         // What is held by a user stays held; resuming asks again.
         let unstarted = job.state == State::Queued && job.waiting == Some(Waiting::Dependencies);
         if unstarted && job.deps_left > 0 && job.deps_open < job.deps_left {
+            self.cancel_tree(id, "parent cancelled");
             self.job_mut(id).reason = Some("dependency failed");
-            self.cancel_tree(id, "dependency failed");
         } else if unstarted && job.deps_left <= 0 {
             self.line_up(id);
         } else if job.state == State::Running && job.waiting == Some(Waiting::Children) {
