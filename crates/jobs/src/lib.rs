@@ -8,7 +8,10 @@
 
 pub mod backoff;
 pub mod dag;
+pub mod form;
 pub mod model;
 mod room;
+pub mod schedule;
+pub mod services;
 
 pub use room::{Jobs, Parts};

@@ -39,4 +39,10 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(20, "work_run", "0020_work_run.sql"),
     migration!(21, "work_duties", "0021_work_duties.sql"),
     migration!(22, "work_control", "0022_work_control.sql"),
+    migration!(23, "work_steps", "0030_work_steps.sql"),
+    migration!(24, "work_budgets", "0031_work_budgets.sql"),
+    migration!(25, "work_limits", "0032_work_limits.sql"),
+    migration!(26, "work_waits", "0033_work_waits.sql"),
+    migration!(27, "work_answers", "0034_work_answers.sql"),
+    migration!(28, "work_schedules", "0035_work_schedules.sql"),
 ];
