@@ -111,7 +111,11 @@ impl Turn<'_> {
                 }
             }
         }
-        self.cancel_all(&siblings, "sibling failed");
+        let direct: Vec<Id> = self.job(target).children.clone();
+        self.cancel_all(&siblings, "parent cancelled");
+        for one in siblings.iter().filter(|one| direct.contains(one)) {
+            self.job_mut(*one).reason = Some("sibling failed");
+        }
         self.settle(target);
     }
 

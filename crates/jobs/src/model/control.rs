@@ -191,7 +191,8 @@ impl Turn<'_> {
                 let dependants = self.job(from).dependants.iter();
                 next.extend(dependants.filter(|one| {
                     let job = self.job(**one);
-                    job.state == State::Cancelled && job.reason == Some("dependency failed")
+                    let fell = matches!(job.reason, Some("dependency failed" | "sibling failed"));
+                    job.state == State::Cancelled && fell
                 }));
             }
         }

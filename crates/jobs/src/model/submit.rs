@@ -299,10 +299,7 @@ impl Turn<'_> {
             return;
         }
         let job = self.job_mut(id);
-        let from = job
-            .waiting
-            .take()
-            .filter(|waiting| *waiting != Waiting::Limit);
+        let from = job.waiting.take();
         job.paused_from = Some(from.map_or(PausedFrom::Ready, PausedFrom::Waiting));
         job.state = State::Paused;
     }

@@ -53,7 +53,7 @@ impl Both {
         let able = Able {
             control: row.get(0) == Some("t"),
             limits: row.get(1) == Some("t"),
-            steps: row.get(2) == Some("t"),
+            steps: false,
         };
         Self {
             world: World::default(),

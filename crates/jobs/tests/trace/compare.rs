@@ -64,13 +64,9 @@ fn fields(world: &World, job: &Job, row: &Value) -> Vec<(&'static str, String, S
         add("error", job.error.unwrap_or("").into(), "code");
     }
     if job.state == State::Cancelled {
-        let fell = job.reason == Some("dependency failed");
+        let fell = matches!(job.reason, Some("dependency failed" | "sibling failed"));
         let theirs = row["fell"].as_bool().unwrap_or(false);
-        fields.push((
-            "fell with a dependency",
-            fell.to_string(),
-            theirs.to_string(),
-        ));
+        fields.push(("fell with others", fell.to_string(), theirs.to_string()));
     }
     counters(world, job, row, &mut fields);
     fields

@@ -2,7 +2,7 @@
 SELECT json_build_object(
     'jobs', (
         SELECT json_object_agg(j.id, json_build_object(
-            'state', j.state, 'waiting', j.waiting_on, 'from', j.paused_from, 'fell', j.reason = 'dependency failed',
+            'state', j.state, 'waiting', j.waiting_on, 'from', j.paused_from, 'fell', j.reason IN ('dependency failed', 'sibling failed'),
             'code', j.error ->> 'code', 'epoch', j.epoch, 'failures', j.failures, 'crashes', j.crashes,
             'leased', j.lease_until IS NOT NULL, 'deps_left', j.deps_left, 'deps_open', j.deps_open,
             'children_open', j.children_open, 'children_failed', j.children_failed,
