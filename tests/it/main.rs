@@ -15,6 +15,7 @@ mod door;
 mod durability;
 mod garbage;
 mod isolation;
+mod jobs;
 mod keys;
 mod mistakes;
 mod once;

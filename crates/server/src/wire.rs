@@ -52,8 +52,19 @@ impl Data {
 pub fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         extra_search_path: config.db.extra_search_path.clone(),
-        ..LoadOptions::for_schemas(config.db.schemas.clone())
+        ..LoadOptions::for_schemas(shown_schemas(config))
     }
+}
+
+/// The schemas of the data API: those that were asked for, and behind them the
+/// one with jobs and sessions, so that the default stays what it was.
+fn shown_schemas(config: &Config) -> Vec<String> {
+    let mut schemas = config.db.schemas.clone();
+    let shown = config.jobs.enabled && config.jobs.expose;
+    if shown && !schemas.iter().any(|schema| schema == work::SCHEMA) {
+        schemas.push(work::SCHEMA.to_owned());
+    }
+    schemas
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -190,7 +201,7 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
         TxEnd::RollbackAllowOverride => (true, TransactionChoice::Client),
     };
     rest::Config {
-        schemas: config.db.schemas.clone(),
+        schemas: shown_schemas(config),
         extra_search_path: config.db.extra_search_path.clone(),
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,

@@ -45,4 +45,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(26, "work_waits", "0033_work_waits.sql"),
     migration!(27, "work_answers", "0034_work_answers.sql"),
     migration!(28, "work_schedules", "0035_work_schedules.sql"),
+    migration!(29, "work_waits_check", "0036_work_waits_check.sql"),
+    migration!(30, "work_api", "0040_work_api.sql"),
+    migration!(31, "work_api_rest", "0041_work_api_rest.sql"),
 ];
