@@ -31,13 +31,6 @@ impl Turn<'_> {
         job.waiting = None;
         job.paused_from = None;
         job.waits_in = None;
-        let steps = self.world.steps.range_mut((id, 0)..=(id, u32::MAX));
-        for (_, step) in steps {
-            // Nobody will come back to what it waited for.
-            if step.state == StepState::Waiting {
-                step.state = StepState::Failed;
-            }
-        }
         self.tell(
             id,
             match state {

@@ -18,6 +18,7 @@ impl Turn<'_> {
         let now = self.now;
         let job = self.job_mut(id);
         job.state = State::Running;
+        job.waits_in = None;
         job.epoch += 1;
         job.worker = Some(worker);
         job.lease_until = Some(now + lease);
@@ -123,6 +124,7 @@ impl Turn<'_> {
             !job.state.is_over() && job.deadline_at.is_some_and(|at| at <= now)
         });
         self.expire(&late.collect::<Vec<_>>());
+        self.ring(&free);
         for id in free {
             let job = self.job(id);
             match (job.state, job.waiting) {
@@ -136,6 +138,18 @@ impl Turn<'_> {
             }
         }
         Answer::Done
+    }
+
+    /// Timers that are due are done, also of jobs that are held or begun anew:
+    /// time has passed for them as well.
+    fn ring(&mut self, free: &[Id]) {
+        let now = self.now;
+        for ((id, _), step) in &mut self.world.steps {
+            let due = matches!(step.until, Some(Until::Timer(at)) if at <= now);
+            if due && step.state == StepState::Waiting && free.contains(id) {
+                step.state = StepState::Done;
+            }
+        }
     }
 
     /// What is past its deadline fails, all of it before anything below is

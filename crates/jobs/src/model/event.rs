@@ -199,6 +199,8 @@ pub enum Answer {
     Finished(State),
     /// What a step is told.
     Step(Verdict),
+    /// What the handler wanted to wait for is so already; the job is still its.
+    Ready,
     /// The jobs that a user's will changed.
     Changed(Vec<Id>),
 }

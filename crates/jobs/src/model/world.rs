@@ -256,6 +256,11 @@ pub struct Step {
     pub state: StepState,
     /// The claim that began it last.
     pub epoch: u32,
+    /// The first claim that asked for this: what older ones bring is of
+    /// another request.
+    pub since: u32,
+    /// The claim whose result is kept.
+    pub finished_by: Option<u32>,
     /// The handler's word for its code.
     pub version: u32,
     /// What was asked for.

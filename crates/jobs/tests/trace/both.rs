@@ -53,7 +53,7 @@ impl Both {
         let able = Able {
             control: row.get(0) == Some("t"),
             limits: row.get(1) == Some("t"),
-            steps: false,
+            steps: row.get(2) == Some("t"),
         };
         Self {
             world: World::default(),
@@ -289,12 +289,22 @@ impl Both {
             {
                 first.is_empty()
             }
-            Answer::Refused(Refusal::Stale) => first == "stale" || first == "f",
+            Answer::Refused(Refusal::Stale) => matches!(first, "stale" | "late" | "superseded"),
+            Answer::Ready => first == "ready",
             Answer::Refused(refusal) => first == word(*refusal),
             Answer::Leave(word) => first == *word,
             Answer::Finished(state) => first == state.word(),
             Answer::Step(verdict) => same_verdict(*verdict, &rows),
             Answer::Done if matches!(event, Event::Heartbeat(..)) => first == "ok",
+            Answer::Done if matches!(event, Event::Suspend(..)) => first == "suspended",
+            Answer::Done
+                if matches!(
+                    event,
+                    Event::StepEnd(..) | Event::StepHandle(..) | Event::StepFail(..)
+                ) =>
+            {
+                first == "kept"
+            }
             Answer::Done | Answer::Claimed(_) | Answer::Changed(_) => true,
         };
         if same { Ok(()) } else { wrong(&rows) }

@@ -38,7 +38,7 @@ impl<'a> Names<'a> {
                 json!([{"kind": "signal", "key": key, "name": format!("s{name}")}])
             }
             Until::Timer(at) => {
-                json!([{"kind": "timer", "key": key, "delay_ms": at.saturating_sub(self.now)}])
+                json!([{"kind": "timer", "key": key, "due_ms": at.saturating_sub(self.now)}])
             }
         }
     }
@@ -174,7 +174,7 @@ fn worker(names: &Names<'_>, event: &Event) -> Option<String> {
         }
         Event::StepBegin(job, epoch, key, (version, hash)) => format!(
             "SELECT verdict, result, handle FROM work_engine.step_begin({}, {epoch}, 'k{key}', \
-             '{version}', '\\x{hash:08x}'::bytea, NULL, NULL)",
+             '{version}', '\\x{hash:08x}'::bytea, NULL, NULL, false)",
             id(job)
         ),
         Event::StepHandle(job, epoch, key, handle) => format!(

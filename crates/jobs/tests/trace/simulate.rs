@@ -352,7 +352,14 @@ impl Life {
             hand.at += 1;
             return true;
         }
-        self.send(Event::Suspend(job, epoch, key, until)).is_none()
+        match self.send(Event::Suspend(job, epoch, key, until)) {
+            Some(Answer::Ready) => {
+                hand.at += 1;
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
     }
 
     pub(crate) fn label(&self, job: Id) -> u32 {
