@@ -11,6 +11,7 @@ mod access;
 mod auth_security;
 mod auth_start;
 mod cli;
+mod crash;
 mod door;
 mod durability;
 mod garbage;

@@ -50,6 +50,9 @@ impl Both {
             .await
             .unwrap();
         let row = rows[0].first().unwrap();
+        // Planned once: it is asked after every event.
+        let snapshot = concat!("PREPARE snapshot AS ", include_str!("sql/snapshot.sql"));
+        session.script(snapshot).await.unwrap();
         let able = Able {
             control: row.get(0) == Some("t"),
             limits: row.get(1) == Some("t"),
@@ -133,7 +136,7 @@ impl Both {
 
     /// Compares, after giving the model the choices that the database made.
     pub(crate) async fn look(&mut self) -> Checked {
-        let rows = self.session.script(include_str!("sql/snapshot.sql")).await;
+        let rows = self.session.script("EXECUTE snapshot").await;
         let rows = rows.map_err(|error| error.to_string())?;
         let seen: Value = serde_json::from_str(rows[0].scalar().unwrap()).unwrap();
         for (id, name) in self.ids.iter().enumerate() {
