@@ -134,6 +134,21 @@ impl Both {
         Err("news are never all applied".into())
     }
 
+    /// What the database thinks of itself.
+    pub(crate) async fn check(&mut self) -> Checked {
+        let mut sql = "SELECT problem, id FROM work_engine.check()".to_owned();
+        if self.able.steps {
+            sql.push_str(" UNION ALL SELECT problem, id FROM work_engine.check_waits()");
+        }
+        let found = self.sql(&sql).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let at = |id: &String| self.ids.iter().position(|known| known == id);
+        let found: Vec<_> = found.iter().map(|row| (&row[0], at(&row[1]))).collect();
+        Err(format!("the database of itself: {found:?}"))
+    }
+
     /// Compares, after giving the model the choices that the database made.
     pub(crate) async fn look(&mut self) -> Checked {
         let rows = self.session.script("EXECUTE snapshot").await;

@@ -73,5 +73,5 @@ async fn trace(both: &mut Both, seed: u64) -> Checked {
     for _ in 0..EVENTS {
         choose::next(both, &mut dice, &mut again).await?;
     }
-    Ok(())
+    both.check().await
 }
