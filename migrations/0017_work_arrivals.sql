@@ -11,7 +11,9 @@ ALTER TABLE work.jobs
     ADD COLUMN deps_need integer NOT NULL DEFAULT 0,
     -- How much of this job's weight its parent has been told of while it was
     -- not over; of a job that is over it is all.
-    ADD COLUMN weight_told real NOT NULL DEFAULT 0;
+    ADD COLUMN weight_told real NOT NULL DEFAULT 0,
+    -- How often it was begun anew after its end.
+    ADD COLUMN retries integer NOT NULL DEFAULT 0;
 -- An arrival may also be an order: the parent is over or gives up.
 ALTER TABLE work_engine.arrivals DROP CONSTRAINT arrivals_kind_check;
 ALTER TABLE work_engine.arrivals

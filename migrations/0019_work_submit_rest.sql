@@ -320,7 +320,7 @@ BEGIN
         PERFORM work_engine.refuse_cycles(specs, places, edges);
         PERFORM work_engine.refuse_old_cycles(places, edges);
     END IF;
-    made := work_engine.insert_jobs(specs, places, edges);
+    made := work_engine.try_insert(specs, places, edges);
     IF coalesce(cardinality(made), 0) < (SELECT count(*) FROM unnest(places) AS p WHERE NOT p.skip) THEN
         -- Somebody took a key in between, or it is there twice: now it is old.
         places := work_engine.find_lost(specs, places, edges, made);
@@ -335,6 +335,29 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION work_engine.submit_under(jsonb, uuid) IS 'submit, with a parent for those that name none.';
+
+CREATE FUNCTION work_engine.try_insert(specs work_engine.spec[], places work_engine.place[], edges work_engine.edge[])
+RETURNS uuid[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM unnest(places) AS c JOIN unnest(places) AS p ON p.id = c.parent_id JOIN unnest(specs) AS s ON s.ord = p.ord
+        WHERE s.idempotency_key IS NOT NULL AND NOT p.skip)
+    THEN
+        RETURN work_engine.insert_jobs(specs, places, edges);
+    END IF;
+    BEGIN
+        RETURN work_engine.insert_jobs(specs, places, edges);
+    EXCEPTION WHEN foreign_key_violation THEN
+        -- The parent's key was taken in between, so its children have none.
+        RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'A key was taken meanwhile; try again.';
+    END;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.try_insert(work_engine.spec[], work_engine.place[], work_engine.edge[]) IS
+    'insert_jobs, for trees whose root may turn out to be there already.';
 
 CREATE FUNCTION work_engine.find_lost(specs work_engine.spec[], places work_engine.place[], edges work_engine.edge[], made uuid[])
 RETURNS work_engine.place[]

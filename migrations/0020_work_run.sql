@@ -69,16 +69,22 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        UPDATE work.jobs AS j
-        SET state = 'running', epoch = j.epoch + 1, worker = claim.worker, code_version = claim.code_version,
-            lease_until = clock_timestamp() + claim.lease, reason = NULL,
-            deadline_at = CASE WHEN j.started_at IS NULL AND j.time_limit IS NOT NULL
-                               THEN least(j.deadline_at, clock_timestamp() + j.time_limit) ELSE j.deadline_at END,
-            started_at = coalesce(j.started_at, clock_timestamp()), updated_at = clock_timestamp()
-        WHERE j.id = ANY (picked)
-        RETURNING j.id, j.root_id, j.parent_id, j.session_id, j.stream_id, j.owner, j.type, j.name, j.epoch, j.failures, j.input,
-            j.queue, (extract(epoch FROM claim.lease) * 1000)::bigint,
-            CASE WHEN j.epoch > 1 OR j.forked_from IS NOT NULL THEN work_engine.done_steps(j.id) END;
+        WITH taken AS (
+            UPDATE work.jobs AS j
+            SET state = 'running', epoch = j.epoch + 1, worker = claim.worker, code_version = claim.code_version,
+                lease_until = clock_timestamp() + claim.lease, reason = NULL,
+                deadline_at = CASE WHEN j.started_at IS NULL AND j.time_limit IS NOT NULL
+                                   THEN least(j.deadline_at, clock_timestamp() + j.time_limit) ELSE j.deadline_at END,
+                started_at = coalesce(j.started_at, clock_timestamp()), updated_at = clock_timestamp()
+            WHERE j.id = ANY (picked)
+            RETURNING j.id, j.root_id, j.parent_id, j.session_id, j.stream_id, j.owner, j.type, j.name, j.epoch, j.failures, j.input,
+                j.queue, j.forked_from, j.priority, j.sort_key
+        )
+        SELECT t.id, t.root_id, t.parent_id, t.session_id, t.stream_id, t.owner, t.type, t.name, t.epoch, t.failures, t.input,
+            t.queue, (extract(epoch FROM claim.lease) * 1000)::bigint,
+            CASE WHEN t.epoch > 1 OR t.forked_from IS NOT NULL THEN work_engine.done_steps(t.id) END
+        FROM taken AS t
+        ORDER BY t.priority DESC, t.sort_key, t.id;
     IF telling THEN
         PERFORM work_engine.tell_as(picked, 'job.started');
     END IF;

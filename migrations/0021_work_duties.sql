@@ -232,7 +232,8 @@ AS $$
         ('deps_left', j.deps_left_soon <> j.deps_need - j.d_met - (j.deps_total - j.d_edges)),
         ('dependencies decided, job still waits', j.news = 0 AND j.state = 'queued' AND j.waiting_on = 'dependencies'
             AND (j.deps_left <= 0 OR j.deps_open < j.deps_left)),
-        ('started before its dependencies', j.epoch > 0 AND j.news = 0 AND j.deps_left > 0 AND j.state IN ('running', 'completed')),
+        ('started before its dependencies', j.epoch > 0 AND j.news = 0 AND j.deps_left > 0 AND j.state IN ('running', 'completed')
+            AND NOT EXISTS (SELECT FROM work.dependencies AS d JOIN work.jobs AS o ON o.id = d.on_id WHERE d.job_id = j.id AND o.retries > 0)),
         ('group has no open child and is not over', j.news = 0 AND j.is_group AND j.state = 'running' AND j.children_open <= 0),
         ('group in a state that groups do not have', j.is_group AND (j.epoch > 0 OR j.state = 'queued' OR j.lease_until IS NOT NULL
             OR j.state = 'running' AND j.waiting_on IS DISTINCT FROM 'children')),

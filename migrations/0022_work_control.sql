@@ -274,7 +274,7 @@ BEGIN
     UPDATE work.jobs AS j
     SET state = CASE WHEN j.is_group THEN 'running' ELSE 'queued' END,
         waiting_on = CASE WHEN j.is_group THEN 'children' ELSE 'dependencies' END,
-        failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
+        retries = j.retries + 1, failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
         progress = 0, weight_told = 0, run_at = NULL, finished_at = NULL, lease_until = NULL,
         started_at = CASE WHEN j.is_group THEN j.started_at END,
         deadline_at = CASE WHEN j.deadline_at > clock_timestamp() AND j.time_limit IS NULL THEN j.deadline_at END,

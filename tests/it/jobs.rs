@@ -87,7 +87,9 @@ fn work_off(server: &Ferrobase, name: &str, root: &Value, slots: usize) -> usize
         });
         let path = format!("/jobs/v1/workers/{name}/exchange");
         let answer = line.ask("POST", &path, &headers, body.to_string().as_bytes());
-        let answer = granted(&answer.unwrap());
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?} {}", server.stderr());
+        let answer = answer.json();
         for ended in answer["finished"].as_array().unwrap() {
             assert_eq!(ended["state"], "completed", "{ended}");
             done += 1;
@@ -128,7 +130,9 @@ fn ten_thousand_children_are_worked_off_by_two_workers() {
     });
     assert_eq!(done, CHILDREN);
     let path = format!("/jobs/v1/jobs/{}?tree=1", root.as_str().unwrap());
-    let tree = granted(&server.get(&path, &ada));
+    let tree = server.get(&path, &ada);
+    assert_eq!(tree.status, 200, "{}", server.stderr());
+    let tree = tree.json();
     assert_eq!(tree["job"]["state"], "completed");
     assert_eq!(tree["job"]["progress"], 1);
     assert_eq!(tree["jobs"].as_array().unwrap().len(), CHILDREN + 1);

@@ -6,6 +6,7 @@
 mod answers;
 mod budgets;
 mod limits;
+mod over_http;
 mod schedules;
 mod steps;
 mod support;

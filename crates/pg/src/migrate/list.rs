@@ -48,4 +48,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(29, "work_waits_check", "0036_work_waits_check.sql"),
     migration!(30, "work_api", "0040_work_api.sql"),
     migration!(31, "work_api_rest", "0041_work_api_rest.sql"),
+    migration!(32, "work_plans_api", "0042_work_plans_api.sql"),
 ];
