@@ -139,36 +139,28 @@ AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[];
+    done real[];
+    said text[];
     moved uuid[];
 BEGIN
-    SELECT array_agg(j.id) INTO held
+    SELECT array_agg(j.id), array_agg(j.progress), array_agg(j.message), array_agg(j.id) FILTER (WHERE j.moved)
+    INTO held, done, said, moved
     FROM (
-        SELECT j.id FROM unnest(heartbeat.ids, heartbeat.epochs) AS g (id, epoch)
+        SELECT j.id, n.progress, n.message,
+               abs(n.progress - j.progress) >= 0.005 OR n.message IS DISTINCT FROM j.message AS moved
+        FROM unnest(heartbeat.ids, heartbeat.epochs, heartbeat.progress, heartbeat.messages) AS g (id, epoch, progress, message)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
+        CROSS JOIN LATERAL (SELECT
+            -- A parent's progress is its children's.
+            CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(least(1, greatest(0, g.progress)), j.progress) END,
+            coalesce(left(g.message, 1000), j.message)) AS n (progress, message)
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
         ORDER BY j.id FOR NO KEY UPDATE OF j
     ) AS j;
-    WITH given AS (
-        SELECT g.id, least(1, greatest(0, g.progress)) AS progress, left(g.message, 1000) AS message
-        FROM unnest(heartbeat.ids, heartbeat.progress, heartbeat.messages) AS g (id, progress, message)
-        WHERE g.id = ANY (held)
-    ),
-    before AS (
-        SELECT j.id, j.progress, j.message FROM work.jobs AS j WHERE j.id = ANY (held)
-    ),
-    changed AS (
-        UPDATE work.jobs AS j
-        SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(),
-            -- A parent's progress is its children's.
-            progress = CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(g.progress, j.progress) END,
-            message = coalesce(g.message, j.message)
-        FROM given AS g
-        WHERE j.id = g.id
-        RETURNING j.id, j.progress, j.message
-    )
-    SELECT array_agg(c.id) INTO moved
-    FROM changed AS c JOIN before AS b ON b.id = c.id
-    WHERE abs(c.progress - b.progress) >= 0.005 OR c.message IS DISTINCT FROM b.message;
+    UPDATE work.jobs AS j
+    SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(), progress = h.progress, message = h.message
+    FROM unnest(held, done, said) AS h (id, progress, message)
+    WHERE j.id = h.id;
     IF moved IS NOT NULL THEN
         PERFORM work_engine.tell_progress(moved);
         -- Parents hear of it with the duty's next round, many children at once.
@@ -268,11 +260,14 @@ BEGIN
         END IF;
     END IF;
     RETURN QUERY
-        SELECT g.id, CASE WHEN h.id IS NULL THEN NULL WHEN plain THEN 'completed' ELSE
-            (SELECT j.state FROM work.jobs AS j WHERE j.id = g.id) END
-        FROM unnest(finish.ids, finish.epochs) AS g (id, epoch)
-        LEFT JOIN (SELECT DISTINCT d.id, d.epoch FROM unnest(held, held_epochs) AS d (id, epoch)) AS h
-            ON h.id = g.id AND h.epoch = g.epoch;
+        SELECT g.id, max(g.state)
+        FROM (
+            SELECT u.id, u.epoch, NULL::text AS state FROM unnest(finish.ids, finish.epochs) AS u (id, epoch)
+            UNION ALL
+            SELECT h.id, h.epoch, CASE WHEN plain THEN 'completed' ELSE (SELECT j.state FROM work.jobs AS j WHERE j.id = h.id) END
+            FROM unnest(held, held_epochs) AS h (id, epoch)
+        ) AS g
+        GROUP BY g.id, g.epoch;
 END;
 $$;
 COMMENT ON FUNCTION work_engine.finish(uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS

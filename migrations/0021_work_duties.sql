@@ -7,6 +7,8 @@ CREATE FUNCTION work_engine.rescue(most integer)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,6 +70,8 @@ CREATE FUNCTION work_engine.promote(most integer)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -137,6 +141,8 @@ CREATE FUNCTION work_engine.prune(most integer, older interval)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -115,6 +115,8 @@ CREATE FUNCTION work_engine.cancel(job uuid, reason text)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -147,6 +149,8 @@ CREATE FUNCTION work_engine.pause(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -174,6 +178,8 @@ CREATE FUNCTION work_engine.resume(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -249,6 +255,8 @@ CREATE FUNCTION work_engine.retry(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
