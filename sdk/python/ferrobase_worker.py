@@ -286,7 +286,7 @@ class Client:
         return cast("dict[str, Any]", self._http.call("GET", f"/jobs/v1/jobs/{_part(job)}"))
 
     def tree(self, job: str) -> dict[str, Any]:
-        """The job with everything below it, as `tree`."""
+        """The `job`, and as `jobs` everything below it without inputs and outputs, itself first."""
         return cast("dict[str, Any]", self._http.call("GET", f"/jobs/v1/jobs/{_part(job)}?tree=1"))
 
     def cancel(self, job: str, reason: str | None = None) -> None:
@@ -308,22 +308,21 @@ class Client:
 
     def approvals(self) -> list[dict[str, Any]]:
         """What waits for an answer of mine."""
-        return cast("list[dict[str, Any]]", self._http.call("GET", "/jobs/v1/approvals")["approvals"])
+        return cast("list[dict[str, Any]]", self._http.call("GET", "/jobs/v1/approvals"))
 
     def answer(self, approval: str, answer: object) -> None:
         self._http.call("POST", f"/jobs/v1/approvals/{_part(approval)}", {"answer": answer})
 
     def events(self, job: str, *, after: int = 0, leave: threading.Event | None = None) -> Iterator[Event]:
-        """What happens to a job and everything below it, each event once and in order.
+        """What happens in a job's stream, each event once and in order.
 
-        It reconnects by itself; it ends with the loop's `break`, or with `leave` at the next sign
-        of life of the server.
+        A session's jobs share one, and so do the jobs of a tree without a session. It reconnects by
+        itself; it ends with the loop's `break`, or with `leave` at the server's next sign of life.
         """
-        return self._follow(f"/jobs/v1/jobs/{_part(job)}/events", after, leave)
-
-    def stream(self, stream: str, *, after: int = 0, leave: threading.Event | None = None) -> Iterator[Event]:
-        """The same for a stream by its id: a session's, or a root job's."""
-        return self._follow(f"/sessions/v1/streams/{_part(stream)}/events", after, leave)
+        stream = self.get(job)["stream_id"]
+        if stream is None:
+            raise ApiError(404, "not_found", "The job tells no events")
+        return self.stream(stream, after=after, leave=leave)
 
     async def events_async(self, job: str, *, after: int = 0) -> AsyncIterator[Event]:
         """`events` for `async for`; each wait is spent in a thread."""
@@ -335,7 +334,9 @@ class Client:
         finally:
             leave.set()
 
-    def _follow(self, path: str, after: int, leave: threading.Event | None) -> Iterator[Event]:
+    def stream(self, stream: str, *, after: int = 0, leave: threading.Event | None = None) -> Iterator[Event]:
+        """The same for a stream by its id."""
+        path = f"/sessions/v1/streams/{_part(stream)}/events"
         leave = leave or threading.Event()
         failures = 0
         while not leave.is_set():
@@ -417,6 +418,7 @@ class Context:
         self._http, self._repeats = http, dict[str, int]()
         self._why: Why = "lost"
         self._told: list[dict[str, Any]] = []
+        self._next = 0
         self._telling, self._lock = threading.Lock(), threading.Lock()
         self._heard = time.monotonic()
         self._fraction: float | None = None
@@ -534,16 +536,18 @@ class Context:
         below = [cast(JobSpec, {**spec, "parent_ref": "children"}) for spec in specs]
         made = self.spawn([group, *below])
         self._wait(key, {"kind": "children"})
-        tree = self._http.call("GET", f"/jobs/v1/jobs/{self.id}?tree=1")["tree"]
-        found = {job["id"]: job for job in tree}
-        return [found[one["id"]] for one in made[1:] if one["id"] in found]
+        return [self._http.call("GET", f"/jobs/v1/jobs/{one['id']}", leave=self.stopped) for one in made[1:]]
 
     def log(self, message: str, **data: Any) -> None:
         """A line for people, in the job's stream."""
         self.emit("job.log", {"message": message, **data})
 
     def emit(self, kind: str, data: object) -> None:
-        """An event of one's own. Events of one handler keep their order."""
+        """An event of one's own, such as `job.chunk` with a piece of text.
+
+        `job.`, `step.`, `approval.` and `budget.` are otherwise the engine's. Events of one handler
+        keep their order.
+        """
         with self._lock:
             self._told.append({"kind": kind, "data": data})
             full = len(self._told) >= EVENTS_MAX
@@ -560,9 +564,15 @@ class Context:
         with self._telling:
             with self._lock:
                 events, self._told = self._told, []
-            if events:
-                with suppress(ApiError, OSError, http.client.HTTPException, Stop):
-                    self._post("log", {"events": events})
+            stream = self.claimed["stream_id"]
+            if not events or stream is None:
+                return
+            # The producer's name and number let the server drop what it has already, and what a
+            # claim says that has lost its job.
+            body = {"producer": f"{self.id}:{self.claimed['epoch']}:sdk", "n": self._next, "events": events}
+            self._next += len(events)
+            with suppress(ApiError, OSError, http.client.HTTPException):
+                self._http.call("POST", f"/sessions/v1/streams/{stream}/events", body)
 
     def _stop(self, why: Why) -> None:
         if not self.stopped.is_set():

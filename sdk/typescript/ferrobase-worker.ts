@@ -165,6 +165,8 @@ const LEASE_SHARE_MAX = 0.8
 // What a handler tells is sent in bundles: so often, and at most so many at once.
 const EVENTS_MS = 100
 const EVENTS_MAX = 200
+// Children whose results are fetched together.
+const READS_AT_ONCE = 16
 
 const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
@@ -263,8 +265,8 @@ export class Client {
     return this.http.call('GET', `/jobs/v1/jobs/${part(id)}`)
   }
 
-  /** The job with everything below it. */
-  async tree(id: string): Promise<Job & { tree: Job[] }> {
+  /** The job, and everything below it without inputs and outputs, itself first. */
+  async tree(id: string): Promise<{ job: Job; jobs: Job[] }> {
     return this.http.call('GET', `/jobs/v1/jobs/${part(id)}?tree=1`)
   }
 
@@ -288,26 +290,26 @@ export class Client {
 
   /** What waits for an answer of mine. */
   async approvals(): Promise<Approval[]> {
-    const { approvals } = await this.http.call<{ approvals: Approval[] }>('GET', '/jobs/v1/approvals')
-    return approvals
+    return this.http.call('GET', '/jobs/v1/approvals')
   }
   async answer(approval: string, answer: unknown): Promise<void> {
     await this.http.call('POST', `/jobs/v1/approvals/${part(approval)}`, { answer })
   }
 
   /**
-   * What happens to a job and everything below it, from the beginning or after `after`, each event
-   * once and in order. It reconnects by itself and ends with `signal` or with the loop's `break`.
+   * What happens in a job's stream, from the beginning or after `after`, each event once and in
+   * order: a session's jobs share one, and so do the jobs of a tree without a session. It
+   * reconnects by itself and ends with `signal` or with the loop's `break`.
    */
-  events(job: string, options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
-    return this.follow(`/jobs/v1/jobs/${part(job)}/events`, options)
-  }
-  /** The same for a stream by its id: a session's, or a root job's. */
-  stream(stream: string, options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
-    return this.follow(`/sessions/v1/streams/${part(stream)}/events`, options)
+  async *events(job: string, options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
+    const { stream_id: stream } = await this.get(job)
+    if (stream === null) throw new ApiError(404, 'not_found', 'The job tells no events')
+    yield* this.stream(stream, options)
   }
 
-  private async *follow(path: string, options: { after?: number; signal?: AbortSignal }): AsyncGenerator<StreamEvent, void, undefined> {
+  /** The same for a stream by its id. */
+  async *stream(stream: string, options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
+    const path = `/sessions/v1/streams/${part(stream)}/events`
     let after = options.after ?? 0
     let failures = 0
     const leave = new AbortController()
@@ -448,7 +450,8 @@ export class Context<Input> {
   private readonly abort = new AbortController()
   private readonly repeats = new Map<string, number>()
   private readonly told: { kind: string; data: unknown }[] = []
-  private sending: Promise<void> = Promise.resolve()
+  private sending: Promise<unknown> = Promise.resolve()
+  private next = 0
   private timer: ReturnType<typeof setTimeout> | undefined
   /** @internal */ heard = performance.now()
   /** @internal */ fraction: number | undefined
@@ -564,10 +567,13 @@ export class Context<Input> {
     if (options.onFailure !== undefined) group.on_child_failure = options.onFailure
     const made = await this.spawn([group, ...specs.map((spec) => ({ ...spec, parent_ref: 'children' }))])
     await this.wait(key, { kind: 'children' })
+    const done: Job[] = []
     const ids = made.slice(1).map((one) => one.id)
-    const { tree } = await this.http.call<{ tree: Job[] }>('GET', `/jobs/v1/jobs/${this.id}?tree=1`)
-    const found = new Map(tree.map((job) => [job.id, job]))
-    return ids.flatMap((id) => found.get(id) ?? [])
+    for (let n = 0; n < ids.length; n += READS_AT_ONCE) {
+      const some = ids.slice(n, n + READS_AT_ONCE)
+      done.push(...(await Promise.all(some.map((id) => this.http.call<Job>('GET', `/jobs/v1/jobs/${id}`, undefined, { signal: this.signal })))))
+    }
+    return done
   }
 
   /** A line for people, in the job's stream. */
@@ -575,7 +581,9 @@ export class Context<Input> {
     this.emit('job.log', { message, ...data })
   }
 
-  /** An event of one's own. Events of one handler keep their order. */
+  /**
+   * An event of one's own, such as `job.chunk` with a piece of text; `job.`, `step.`, `approval.`
+   * and `budget.` are otherwise the engine's. Events of one handler keep their order. */
   emit(kind: string, data: unknown): void {
     this.told.push({ kind, data })
     if (this.told.length >= EVENTS_MAX) void this.flush()
@@ -593,10 +601,16 @@ export class Context<Input> {
     clearTimeout(this.timer)
     this.timer = undefined
     const events = this.told.splice(0)
-    if (events.length > 0) {
-      this.sending = this.sending.then(() => this.post('log', { events })).then(undefined, () => undefined)
+    const { stream_id: stream, epoch } = this.claimed
+    if (events.length > 0 && stream !== null) {
+      // The producer's name and number let the server drop what it has already, and what a claim
+      // says that has lost its job.
+      const body = { producer: `${this.id}:${epoch}:sdk`, n: this.next, events }
+      this.next += events.length
+      const send = (): Promise<unknown> => this.http.call('POST', `/sessions/v1/streams/${stream}/events`, body)
+      this.sending = this.sending.then(send).then(undefined, () => undefined)
     }
-    return this.sending
+    return this.sending.then(() => undefined)
   }
 
   /** @internal Everything a worker says about a job names the claim that it has. */
