@@ -32,4 +32,13 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(13, "api_keys", "0013_api_keys.sql"),
     migration!(14, "work", "0014_work.sql"),
     migration!(15, "work_access", "0015_work_access.sql"),
+    migration!(16, "work_events", "0016_work_events.sql"),
+    migration!(17, "work_arrivals", "0017_work_arrivals.sql"),
+    migration!(18, "work_submit", "0018_work_submit.sql"),
+    migration!(19, "work_submit_rest", "0019_work_submit_rest.sql"),
+    migration!(20, "work_run", "0020_work_run.sql"),
+    migration!(21, "work_duties", "0021_work_duties.sql"),
+    migration!(22, "work_control", "0022_work_control.sql"),
+    migration!(30, "work_api", "0030_work_api.sql"),
+    migration!(31, "work_api_rest", "0031_work_api_rest.sql"),
 ];

@@ -26,6 +26,7 @@ pub(crate) fn rooms(pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
     let jobs = Jobs::new(jobs::Parts {
         pool: pool.clone(),
         role: ROLE.into(),
+        config: jobs::Config::default(),
         tasks: tasks.clone(),
         clock: context.clock.clone(),
         rng: context.rng.clone(),
