@@ -50,10 +50,20 @@ impl Data {
 /// What to read of the catalog.
 #[must_use]
 pub fn load_options(config: &Config) -> LoadOptions {
+    let mut schemas = config.db.schemas.clone();
+    schemas.extend(platform_schemas(config));
     LoadOptions {
         extra_search_path: config.db.extra_search_path.clone(),
-        ..LoadOptions::for_schemas(config.db.schemas.clone())
+        ..LoadOptions::for_schemas(schemas)
     }
+}
+
+/// Schemas of ours that are part of the data API in every project: who names
+/// them finds them, and nobody has to expose them.
+fn platform_schemas(config: &Config) -> Vec<String> {
+    let mut schemas = vec![work::SCHEMA.to_owned()];
+    schemas.retain(|schema| !config.db.schemas.contains(schema));
+    schemas
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -191,6 +201,7 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
     };
     rest::Config {
         schemas: config.db.schemas.clone(),
+        platform_schemas: platform_schemas(config),
         extra_search_path: config.db.extra_search_path.clone(),
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,

@@ -11,6 +11,8 @@ use crate::app::Context;
 
 /// Who both rooms are in the database.
 pub(crate) const ROLE: &str = "ferrobase_work";
+/// Where callers find their sessions and jobs.
+pub(crate) const SCHEMA: &str = "work";
 
 /// Both rooms.
 #[derive(Clone)]
