@@ -1,6 +1,6 @@
 """Durable work with Ferrobase: a client that submits and follows jobs, and a worker that runs them.
 
-One file, only the standard library, Python 3.10 or newer.
+One file, only the standard library, Python 3.11 or newer.
 
     client = Client(url, key)
     job = client.submit({"type": "render", "input": {"scene": 7}})

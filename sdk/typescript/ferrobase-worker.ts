@@ -1,7 +1,7 @@
 /**
  * Durable work with Ferrobase: a client that submits and follows jobs, and a worker that runs them.
  *
- * One file, no dependencies; it needs `fetch`, so Node 20, Deno, Bun or a browser will do.
+ * One file, no dependencies; it needs `fetch`, so Node 22.18 as it is, Node 20 compiled, Deno or Bun will do.
  *
  *     const client = new Client({ url, key })
  *     const { id } = await client.submit({ type: 'render', input: { scene: 7 } })
@@ -114,24 +114,34 @@ export interface Connection {
 /** What the server refused, in its own words. `code` is for programs, such as `stale` or `not_found`. */
 export class ApiError extends Error {
   override name = 'ApiError'
-  constructor(readonly status: number, readonly code: string, message: string, readonly retryAfterMs?: number) {
+  readonly status: number
+  readonly code: string
+  readonly retryAfterMs: number | undefined
+  constructor(status: number, code: string, message: string, retryAfterMs?: number) {
     super(message)
+    this.status = status
+    this.code = code
+    this.retryAfterMs = retryAfterMs
   }
 }
 
 /** Thrown by a handler: try again, but not before so many milliseconds. */
 export class RetryAfter extends Error {
   override name = 'RetryAfter'
-  constructor(readonly ms: number, message = 'try again later') {
+  readonly ms: number
+  constructor(ms: number, message = 'try again later') {
     super(message)
+    this.ms = ms
   }
 }
 
 /** Thrown by a handler: another try would end the same way. */
 export class NonRetryable extends Error {
   override name = 'NonRetryable'
-  constructor(message: string, readonly code = 'non_retryable') {
+  readonly code: string
+  constructor(message: string, code = 'non_retryable') {
     super(message)
+    this.code = code
   }
 }
 
@@ -146,8 +156,10 @@ export class InDoubt extends NonRetryable {
 /** The job is no longer this worker's: suspended, cancelled, paused or lost. Never catch it. */
 export class Stop extends Error {
   override name = 'Stop'
-  constructor(readonly why: 'suspended' | 'cancel' | 'pause' | 'lost' | 'shutdown') {
+  readonly why: 'suspended' | 'cancel' | 'pause' | 'lost' | 'shutdown'
+  constructor(why: Stop['why']) {
     super(`stopped: ${why}`)
+    this.why = why
   }
 }
 
@@ -192,7 +204,9 @@ interface Ask {
 /** Requests with keys, a limit on waiting, and another try where one does no harm. */
 class Http {
   private readonly base: string
-  constructor(private readonly to: Connection) {
+  private readonly to: Connection
+  constructor(to: Connection) {
+    this.to = to
     this.base = to.url.replace(/\/+$/, '')
   }
 
@@ -457,8 +471,14 @@ export class Context<Input> {
   /** @internal */ fraction: number | undefined
   /** @internal */ message: string | undefined
 
+  private readonly http: Http
   /** @internal */
-  constructor(private readonly http: Http, readonly claimed: Claimed) {
+  readonly claimed: Claimed
+
+  /** @internal */
+  constructor(http: Http, claimed: Claimed) {
+    this.http = http
+    this.claimed = claimed
     this.input = claimed.input as Input
     this.id = claimed.id
     this.attempt = claimed.failures + 1
@@ -673,7 +693,10 @@ export class Worker {
   private readonly stopping = new AbortController()
   private freed: () => void = () => undefined
 
-  constructor(private readonly options: WorkerOptions) {
+  private readonly options: WorkerOptions
+
+  constructor(options: WorkerOptions) {
+    this.options = options
     this.http = new Http(options)
     this.id = options.id ?? `ts-${crypto.randomUUID()}`
   }
