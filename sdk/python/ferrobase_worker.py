@@ -416,7 +416,8 @@ class Context:
         # Set as soon as the job is no longer ours; long work without steps should look at it.
         self.stopped = threading.Event()
         self._http, self._repeats = http, dict[str, int]()
-        self._why: Why = "lost"
+        # Why it is not, once `stopped` is set.
+        self.why: Why = "lost"
         self._told: list[dict[str, Any]] = []
         self._next = 0
         self._telling, self._lock = threading.Lock(), threading.Lock()
@@ -427,7 +428,7 @@ class Context:
     def check(self) -> None:
         """Ends the handler if the job is no longer ours."""
         if self.stopped.is_set():
-            raise Stop(self._why)
+            raise Stop(self.why)
 
     def step(
         self,
@@ -576,7 +577,7 @@ class Context:
 
     def _stop(self, why: Why) -> None:
         if not self.stopped.is_set():
-            self._why = why
+            self.why = why
             self.stopped.set()
 
     def _post(self, what: str, body: Mapping[str, Any], *, even_lost: bool = False) -> Any:
@@ -735,7 +736,7 @@ class Worker:
                 return
             end = {"outcome": "released"}
         except Exception as error:
-            if job.stopped.is_set() and job._why != "shutdown":
+            if job.stopped.is_set() and job.why != "shutdown":
                 return
             end = {"outcome": "released"} if job.stopped.is_set() else {"outcome": "failed", **_failed(error)}
         job._flush()

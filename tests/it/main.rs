@@ -11,6 +11,7 @@ mod access;
 mod auth_security;
 mod auth_start;
 mod cli;
+mod cli_jobs;
 mod door;
 mod durability;
 mod garbage;
