@@ -42,6 +42,7 @@ __all__ = [
     "Client",
     "Context",
     "Event",
+    "Handler",
     "InDoubt",
     "JobSpec",
     "NonRetryable",
@@ -728,6 +729,9 @@ class Worker:
                 raise NonRetryable(f"This worker has no handler for {job.claimed['type']}")
             job.check()
             end = {"outcome": "completed", "output": handler(job)}
+            # A handler that swallowed a `Stop` has nothing to say either.
+            if job.stopped.is_set() and job.why != "shutdown":
+                return
             # What is no JSON is the handler's failure, and shall not be found out by the request.
             json.dumps(end, allow_nan=False)
         except Stop as stop:

@@ -692,6 +692,7 @@ export class Worker {
   private readonly running = new Map<string, { job: Context<unknown>; done: Promise<void> }>()
   private readonly stopping = new AbortController()
   private freed: () => void = () => undefined
+  private beats = false
 
   private readonly options: WorkerOptions
 
@@ -774,6 +775,9 @@ export class Worker {
       const handler = this.handlers.get(job.claimed.type)
       if (!handler) throw new NonRetryable(`This worker has no handler for ${job.claimed.type}`)
       end = { outcome: 'completed', output: (await handler(job)) ?? null }
+      // A handler that swallowed a `Stop` has nothing to say either.
+      const reason = job.signal.reason as Stop | undefined
+      if (reason && reason.why !== 'shutdown') return
       // What is no JSON is the handler's failure, and shall not be found out by the request.
       JSON.stringify(end)
     } catch (error) {
@@ -794,11 +798,13 @@ export class Worker {
   /** One request for all jobs; what is no longer ours is stopped. */
   private async beat(): Promise<void> {
     const jobs = [...this.running.values()].map(({ job }) => job)
-    if (jobs.length === 0) return
     const sent = performance.now()
     for (const job of jobs) {
       if (sent - job.heard > job.claimed.lease_ms * LEASE_SHARE_MAX) job.stop('lost')
     }
+    // The last one is still on its way: a server that is slow is not asked twice.
+    if (jobs.length === 0 || this.beats) return
+    this.beats = true
     const body = {
       jobs: jobs.map((job) => ({ id: job.id, epoch: job.claimed.epoch, progress: job.fraction, message: job.message })),
       lease_ms: this.options.leaseMs,
@@ -814,6 +820,8 @@ export class Worker {
       }
     } catch (error) {
       this.options.onError?.(error)
+    } finally {
+      this.beats = false
     }
   }
 }

@@ -10,6 +10,7 @@ import { createClient } from '@supabase/supabase-js'
 import { Client } from '../../../sdk/typescript/ferrobase-worker.ts'
 import { Server } from '../js/server.js'
 import { Provider } from './provider.js'
+import { Wire } from './wire.js'
 import { WorkerProcess } from './workers.js'
 
 const ada = { id: randomUUID(), email: 'ada@example.com' }
@@ -41,9 +42,9 @@ async function finished(client, id, state = 'completed') {
 }
 
 // A worker of one's own, for a type that the shared ones do not take.
-const own = (types) =>
-  WorkerProcess.start('typescript', {
-    URL: server.ready.api_url,
+const own = (types, language = 'typescript', url = server.ready.api_url) =>
+  WorkerProcess.start(language, {
+    URL: url,
     KEY: server.ready.service_role_key,
     PROVIDER: provider.url,
     TYPES: types,
@@ -59,9 +60,10 @@ before(async () => {
   service = new Client({ url, key })
   const environment = { URL: url, KEY: key, PROVIDER: provider.url }
   const shared = 'storyboard,publish,endless,flaky,nap'
+  const python = 'script,scene,py-nap,py-children,py-approval,py-flaky,py-endless'
   workers = await Promise.all([
     WorkerProcess.start('typescript', { ...environment, TYPES: shared }),
-    WorkerProcess.start('python', environment),
+    WorkerProcess.start('python', { ...environment, TYPES: python }),
     WorkerProcess.start('rust', environment),
   ])
 })
@@ -288,6 +290,27 @@ describe('kill -9 of a worker in a paid step', () => {
     const [problems] = [await asAda.schema('work').from('jobs').select('id').eq('id', id).neq('state', 'completed')]
     assert.deepEqual(good(problems), [])
   })
+})
+
+describe('a worker that is cut off', () => {
+  for (const [language, type] of [
+    ['typescript', 'cut-off'],
+    ['python', 'py-cut-off'],
+  ]) {
+    it(`stops before its lease is over, and another one has the job: ${language}`, async () => {
+      const wire = await Wire.to(new URL(server.ready.api_url))
+      const first = await own(type, language, wire.url)
+      const { id } = await adas.submit({ type })
+      await until('it runs', async () => ((await adas.get(id)).state === 'running' ? true : undefined))
+      wire.cut()
+      const second = await own(type, language)
+      await first.said(`stopped ${id} lost`)
+      // The second run of the handler says so in its output.
+      assert.equal((await finished(adas, id)).output, 2)
+      await Promise.all([first.kill(), second.stop(), wire.close()])
+      assert.equal((await adas.get(id)).crashes, 1)
+    })
+  }
 })
 
 describe('an orderly end', () => {

@@ -70,6 +70,14 @@ on<null, string>('endless', async (job) => {
   return 'too late'
 })
 
+on<null, number>('cut-off', async (job) => {
+  if (job.claimed.epoch === 1) {
+    await new Promise((resolve) => job.signal.addEventListener('abort', resolve))
+    process.stdout.write(`stopped ${job.id} ${(job.signal.reason as { why: string }).why}\n`)
+  }
+  return job.claimed.epoch
+})
+
 on<{ fail: 'once' | 'for good' | 'later' }, number>('flaky', (job) => {
   if (job.input.fail === 'for good') throw new NonRetryable('never', 'hopeless')
   if (job.attempt === 1) throw job.input.fail === 'later' ? new RetryAfter(50, 'busy') : new Error('not yet')
