@@ -276,9 +276,6 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-    requeued uuid[];
-    keys text[];
 BEGIN
     IF EXISTS (SELECT FROM unnest(finish_mixed.outcomes) AS o (outcome)
                WHERE o.outcome IS NULL OR o.outcome NOT IN ('completed', 'failed', 'released')) THEN
@@ -319,18 +316,12 @@ BEGIN
             updated_at = clock_timestamp()
         FROM judged AS d
         WHERE j.id = d.id
-        RETURNING j.id, d.verdict, j.limit_keys
+        RETURNING j.id, d.verdict
     )
-    SELECT array_agg(c.id) FILTER (WHERE c.verdict IN ('completed', 'failed')), array_agg(c.id) FILTER (WHERE c.verdict = 'retry'),
-           array_agg(c.id) FILTER (WHERE c.verdict = 'released' AND c.limit_keys IS NOT NULL)
-    INTO ended, again, requeued
+    -- Slots are given back by the caller, once: what was granted by then is not its to free.
+    SELECT array_agg(c.id) FILTER (WHERE c.verdict IN ('completed', 'failed')), array_agg(c.id) FILTER (WHERE c.verdict = 'retry')
+    INTO ended, again
     FROM changed AS c;
-    IF requeued IS NOT NULL THEN
-        SELECT array_agg(DISTINCT k.key) INTO keys
-        FROM work.jobs AS j CROSS JOIN LATERAL unnest(j.limit_keys) AS k (key) WHERE j.id = ANY (requeued);
-        PERFORM work_engine.free(requeued);
-        PERFORM work_engine.grant_keys(keys);
-    END IF;
 END;
 $$;
 COMMENT ON FUNCTION work_engine.finish_mixed(uuid[], uuid[], text[], jsonb[], jsonb[], boolean[], interval[]) IS

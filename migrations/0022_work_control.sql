@@ -173,13 +173,27 @@ AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[] := work_engine.hold(resume.job, false);
+BEGIN
+    SELECT array_agg(j.id ORDER BY j.id) INTO held
+    FROM work.jobs AS j WHERE j.id = ANY (held) AND j.state = 'paused';
+    RETURN QUERY SELECT g.id, g.state FROM work_engine.go_on(held) AS g;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.resume(uuid) IS
+    'Lets a job and everything below it go on from where it was paused; returns what was paused.';
+
+CREATE FUNCTION work_engine.go_on(held uuid[])
+RETURNS TABLE (id uuid, state text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
     in_line uuid[];
     new_in_line uuid[];
     waiting uuid[];
     suspended uuid[];
 BEGIN
-    SELECT array_agg(j.id ORDER BY j.id) INTO held
-    FROM work.jobs AS j WHERE j.id = ANY (held) AND j.state = 'paused';
     IF held IS NULL THEN
         RETURN;
     END IF;
@@ -223,8 +237,8 @@ BEGIN
     RETURN QUERY SELECT j.id, j.state FROM work.jobs AS j WHERE j.id = ANY (held) ORDER BY j.id;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.resume(uuid) IS
-    'Lets a job and everything below it go on from where it was paused; returns what was paused.';
+COMMENT ON FUNCTION work_engine.go_on(uuid[]) IS
+    'Lets paused jobs, which the caller has locked, go on from where they were.';
 
 CREATE FUNCTION work_engine.retry(job uuid)
 RETURNS TABLE (id uuid, state text)

@@ -16,6 +16,7 @@ mod door;
 mod durability;
 mod garbage;
 mod isolation;
+mod jobs;
 mod keys;
 mod mistakes;
 mod once;

@@ -4,7 +4,7 @@ WITH RECURSIVE tree AS (
     SELECT j.id, j.depth FROM work.jobs AS j WHERE j.id = $1::uuid AND ($2::boolean OR j.owner = $3::text)
     UNION ALL
     SELECT c.id, c.depth FROM tree JOIN work.jobs AS c ON c.parent_id = tree.id
-), page AS (
+), shown AS (
     SELECT id FROM tree ORDER BY depth, id LIMIT $4::integer
 )
 SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -15,4 +15,4 @@ SELECT coalesce(jsonb_agg(jsonb_build_object(
     'finished_at', j.finished_at,
     'depends_on', (SELECT jsonb_agg(d.on_id) FROM work.dependencies AS d WHERE d.job_id = j.id)
 ) ORDER BY j.depth, j.id), '[]')
-FROM page JOIN work.jobs AS j USING (id)
+FROM shown JOIN work.jobs AS j USING (id)

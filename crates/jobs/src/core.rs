@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kernel::{Clock, Rng};
+use kernel::Rng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     pub(crate) news: Arc<News>,
     pub(crate) nudges: Nudges,
     pub(crate) config: Config,
-    pub(crate) clock: Clock,
+
     pub(crate) rng: Rng,
     /// Not Tokio mutexes: nothing is awaited while they are held.
     known: Mutex<HashMap<Uuid, Known>>,
@@ -60,7 +60,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(store: Store, config: Config, clock: Clock, rng: Rng) -> Arc<Self> {
+    pub(crate) fn new(store: Store, config: Config, rng: Rng) -> Arc<Self> {
         let wake = Arc::new(Wake::default());
         Arc::new(Self {
             store,
@@ -68,7 +68,6 @@ impl Core {
             wake,
             nudges: Nudges::default(),
             config,
-            clock,
             rng,
             known: Mutex::default(),
             queues: Mutex::default(),

@@ -20,12 +20,14 @@ mod batch;
 mod config;
 mod core;
 mod error;
+pub mod form;
 mod held;
 mod http;
 mod news;
 mod pace;
 mod room;
-mod services;
+pub mod schedule;
+pub mod services;
 mod spec;
 mod store;
 #[cfg(test)]

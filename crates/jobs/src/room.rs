@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use kernel::{Clock, Rng, Tasks};
+use kernel::{Rng, Tasks};
 use pg::Pool;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -33,8 +33,6 @@ pub struct Parts {
     pub config: Config,
     /// What its services run in.
     pub tasks: Tasks,
-    /// Time, for what the database's clock is not asked about.
-    pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
 }
@@ -52,7 +50,7 @@ impl Jobs {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let store = Store::new(parts.pool, parts.role);
-        let core = Core::new(store.clone(), parts.config, parts.clock, parts.rng.clone());
+        let core = Core::new(store.clone(), parts.config, parts.rng.clone());
         let tasks = parts.tasks;
         let actors = Actors::start(&core, &tasks);
         services::start(&core, &tasks);

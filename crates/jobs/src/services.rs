@@ -5,14 +5,16 @@
 //! [`keep`] is the loop around a duty; each file here is one duty and says why
 //! it is there and how often it runs.
 
-pub(crate) mod arrive;
-pub(crate) mod check;
-pub(crate) mod grant;
-pub(crate) mod number;
-pub(crate) mod promote;
-pub(crate) mod prune;
-pub(crate) mod rescue;
-pub(crate) mod types;
+mod arrive;
+mod check;
+mod fire;
+mod grant;
+mod number;
+mod promote;
+mod prune;
+mod rescue;
+pub mod schedule;
+mod types;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -118,6 +120,7 @@ pub(crate) fn start(core: &Arc<Core>, tasks: &Tasks) {
     arrive::start(core, tasks);
     number::start(core, tasks);
     grant::start(core, tasks);
+    fire::start(core, tasks);
     prune::start(core, tasks);
     check::start(core, tasks);
     types::start(core, tasks);

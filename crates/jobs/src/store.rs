@@ -22,7 +22,7 @@ use crate::spec::Spec;
 use crate::types::{Beat, Changed, Claimed, Directive, Event, Finish, Submitted, Wants};
 use fields::{Fields, array, millis};
 
-pub(crate) use reads::{Child, Sight};
+pub(crate) use reads::Sight;
 
 /// A fixed statement from `sql/`.
 macro_rules! sql {
@@ -59,6 +59,10 @@ impl Store {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    pub(crate) fn role(&self) -> &Arc<str> {
+        &self.role
     }
 
     /// Statements in one transaction and one round trip.

@@ -6,7 +6,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Clock, Rng, Tasks};
+use kernel::{Rng, Tasks};
 use pg::testing::TestDb;
 use pg::{Pool, PoolConfig};
 use serde_json::json;
@@ -37,7 +37,6 @@ impl Node {
             role: "ferrobase_work".into(),
             config: Config::default(),
             tasks: tasks.clone(),
-            clock: Clock::system(),
             rng: Rng::system(),
         });
         Self { db, jobs, tasks }

@@ -134,6 +134,7 @@ impl Wake {
     }
 
     /// Whether anybody waits for jobs.
+    #[cfg(test)]
     pub(crate) fn has_sleepers(&self) -> bool {
         !self.lock().sleepers.is_empty()
     }

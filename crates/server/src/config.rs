@@ -51,6 +51,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where mails that are not sent are shown.
     pub inbox: InboxConfig,
+    /// Jobs and sessions.
+    pub jobs: JobsConfig,
     /// `app.settings.*` for the database.
     pub app_settings: BTreeMap<String, String>,
 }
@@ -98,6 +100,19 @@ impl ApiConfig {
     pub fn loopback_only(&self) -> bool {
         self.hosts.iter().all(IpAddr::is_loopback)
     }
+}
+
+/// Jobs and sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct JobsConfig {
+    /// At all.
+    pub enabled: bool,
+    /// Whether the data API shows their schema.
+    pub expose: bool,
+    /// How long a claim holds, unless the worker says.
+    pub lease: Duration,
+    /// How long finished trees are kept, unless their type says.
+    pub keep: Duration,
 }
 
 /// The built-in inbox.

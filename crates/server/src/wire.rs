@@ -58,12 +58,14 @@ pub fn load_options(config: &Config) -> LoadOptions {
     }
 }
 
-/// Schemas of ours that are part of the data API in every project: who names
-/// them finds them, and nobody has to expose them.
+/// The schema with jobs and sessions, which is part of the data API without
+/// being one of those that were asked for: the default stays what it was, and
+/// answers name no profile where there is one schema.
 fn platform_schemas(config: &Config) -> Vec<String> {
-    let mut schemas = vec![work::SCHEMA.to_owned()];
-    schemas.retain(|schema| !config.db.schemas.contains(schema));
-    schemas
+    let shown = config.jobs.enabled && config.jobs.expose;
+    let schema = shown.then(|| work::SCHEMA.to_owned());
+    let missing = schema.filter(|schema| !config.db.schemas.contains(schema));
+    missing.into_iter().collect()
 }
 
 /// The rooms, as the parts that live on after start need them.

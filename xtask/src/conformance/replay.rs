@@ -100,6 +100,7 @@ impl Replay<'_> {
             .env("PGRST_SERVER_PORT", port.to_string())
             .env("FERROBASE__DB__MIGRATE", "false")
             .env("FERROBASE__API__REQUIRE_APIKEY", "false")
+            .env("FERROBASE__JOBS__ENABLED", "false")
             // What no configuration sets is absent, not our default.
             .env("PGRST_DB_MAX_ROWS", "")
             .env("NO_COLOR", "1");

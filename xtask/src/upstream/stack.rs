@@ -104,6 +104,7 @@ fn compose(repo: &Repo, database: &str, port: u16) -> Command {
         .env("PGRST_SERVER_PORT", port.to_string())
         .env("FERROBASE__REST__AT_ROOT", "true")
         .env("FERROBASE__API__REQUIRE_APIKEY", "false")
+        .env("FERROBASE__JOBS__ENABLED", "false")
         .env("FERROBASE__DB__MIGRATE", "false");
     command
 }

@@ -11,8 +11,8 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JwtSecret, LogConfig,
-    LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig, JwtSecret,
+    LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -39,6 +39,12 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         inbox: InboxConfig {
             enabled: merged.flag("inbox.enabled")?,
             port: merged.number("inbox.port")?,
+        },
+        jobs: JobsConfig {
+            enabled: merged.flag("jobs.enabled")?,
+            expose: merged.flag("jobs.expose")?,
+            lease: merged.span("jobs.lease")?,
+            keep: merged.span("jobs.keep")?,
         },
         app_settings: merged.app_settings.clone(),
     })

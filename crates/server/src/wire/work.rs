@@ -1,6 +1,7 @@
 //! The jobs and sessions rooms, which share schema `work`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::sessions::Sessions;
 use jobs::Jobs;
@@ -8,11 +9,14 @@ use kernel::Tasks;
 use pg::{Pool, Session, Target};
 
 use crate::app::Context;
+use crate::config::Config;
 
 /// Who both rooms are in the database.
 pub(crate) const ROLE: &str = "ferrobase_work";
 /// Where callers find their sessions and jobs.
 pub(crate) const SCHEMA: &str = "work";
+/// What a request needs beside its wait, before the gateway loses patience.
+const WAIT_MARGIN: Duration = Duration::from_secs(2);
 
 /// Both rooms.
 #[derive(Clone)]
@@ -24,13 +28,19 @@ pub struct Work {
 }
 
 /// Builds the rooms and starts what works beside requests.
-pub(crate) fn rooms(pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
+pub(crate) fn rooms(config: &Config, pool: &Pool, tasks: &Tasks, context: &Context) -> Work {
+    let request = config.api.request_timeout;
+    let behaviour = jobs::Config {
+        lease: config.jobs.lease,
+        keep: config.jobs.keep,
+        wait_max: jobs::WAIT_MAX.min(request.saturating_sub(WAIT_MARGIN)),
+        ..jobs::Config::default()
+    };
     let jobs = Jobs::new(jobs::Parts {
         pool: pool.clone(),
         role: ROLE.into(),
-        config: jobs::Config::default(),
+        config: behaviour,
         tasks: tasks.clone(),
-        clock: context.clock.clone(),
         rng: context.rng.clone(),
     });
     let sessions = Sessions::new(::sessions::Parts {
