@@ -162,8 +162,14 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database.filter(|_| config.jobs.enabled).map(|target| {
-            let pool = Pool::new(&target, &few, &back);
-            wire::work::rooms(&config, &pool, &back, context)
+            let given = wire::work::Given {
+                config: &config,
+                pool: Pool::new(&target, &few, &back),
+                requests: &data.pool,
+                tasks: &back,
+                leaving: front.token(),
+            };
+            wire::work::rooms(&given, context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
