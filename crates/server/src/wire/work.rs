@@ -14,8 +14,7 @@ use crate::config::Config;
 
 /// Who both rooms are in the database.
 pub(crate) const ROLE: &str = "ferrobase_work";
-
-/// Where their tables are.
+/// Where callers find their sessions and jobs.
 pub(crate) const SCHEMA: &str = "work";
 /// What a request needs beside its wait, before the gateway loses patience.
 const WAIT_MARGIN: Duration = Duration::from_secs(2);
