@@ -20,6 +20,7 @@ mod live;
 mod mistakes;
 mod once;
 mod settings;
+mod sockets;
 mod streams;
 mod support;
 mod types;
