@@ -25,6 +25,7 @@ mod mistakes;
 mod once;
 mod open_lovable;
 mod settings;
+mod sockets;
 mod streams;
 mod support;
 mod types;
