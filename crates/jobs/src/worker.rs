@@ -33,7 +33,7 @@ use crate::types::{Claimed, Finish, Outcome, Wants};
 pub use context::{Call, Ctx, Paid, Step};
 use hold::{Held, Hold};
 pub use stop::Stop;
-pub use waits::{Ask, ChildEnd};
+pub use waits::{Answered, Ask, ChildEnd};
 
 /// Before asking again when the database does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
