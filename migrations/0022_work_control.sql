@@ -127,7 +127,7 @@ BEGIN
     END IF;
     PERFORM work_engine.dropped(held, 'cancelled');
     UPDATE work.jobs AS j
-    SET state = 'cancelled', waiting_on = NULL, reason = left(cancel.reason, 1000),
+    SET state = 'cancelled', waiting_on = NULL, paused_from = NULL, reason = left(cancel.reason, 1000),
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
     PERFORM work_engine.tell(held);
