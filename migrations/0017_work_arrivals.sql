@@ -241,6 +241,8 @@ CREATE FUNCTION work_engine.advance(held uuid[])
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -253,7 +255,7 @@ BEGIN
           AND j.weight * j.progress <> j.weight_told
     ),
     told AS (
-        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id
+        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id AND j.id = ANY (held)
     ),
     news AS (
         INSERT INTO work_engine.arrivals (job_id, kind, source_id, weight)
@@ -272,6 +274,8 @@ CREATE FUNCTION work_engine.apply(
     OUT failing uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -332,6 +336,7 @@ BEGIN
                          WHEN d.verdict = 'impossible' THEN 'cancelled' ELSE j.state END,
             waiting_on = CASE WHEN d.verdict = 'time' THEN 'time'
                               WHEN d.verdict IN ('completed', 'failed', 'cancelled', 'impossible') THEN NULL ELSE j.waiting_on END,
+            paused_from = CASE WHEN d.verdict = 'cancelled' THEN NULL ELSE j.paused_from END,
             reason = CASE WHEN d.verdict = 'cancelled' THEN d.stop
                           WHEN d.verdict = 'impossible' THEN 'dependency failed' ELSE j.reason END,
             error = CASE WHEN d.verdict = 'failed' THEN '{"code": "child_failed"}' ELSE j.error END,
@@ -339,7 +344,7 @@ BEGIN
                                THEN clock_timestamp() ELSE j.finished_at END,
             updated_at = clock_timestamp()
         FROM judged AS d
-        WHERE j.id = d.id AND (d.news > 0 OR d.verdict IS NOT NULL)
+        WHERE j.id = d.id AND j.id = ANY (held) AND (d.news > 0 OR d.verdict IS NOT NULL)
     )
     SELECT sum(d.news)::integer,
            array_agg(d.id) FILTER (WHERE d.verdict IN ('completed', 'failed', 'cancelled', 'impossible')),

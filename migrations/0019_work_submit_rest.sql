@@ -11,16 +11,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found work_engine.place[];
+    conflict boolean;
 BEGIN
-    IF EXISTS (
-        SELECT FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
-        JOIN LATERAL work_engine.same_job(s, p) AS o (id) ON true JOIN work.jobs AS j ON j.id = o.id
-        WHERE j.input IS DISTINCT FROM s.input)
-    THEN
-        PERFORM work_engine.refuse(409, 'conflict', 'The key or name belongs to a job with another input.');
-    END IF;
     WITH RECURSIVE d AS MATERIALIZED (
-        SELECT p.*, work_engine.same_job(s, p) AS same, s.name FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
+        SELECT p.*, work_engine.same_job(s, p) AS same, s.name, s.input FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
     ),
     -- What hangs below a job that is there already came with it then.
     old_ones AS (
@@ -31,9 +25,13 @@ BEGIN
         WHERE d.same IS NULL
     )
     SELECT array_agg(ROW (d.ord, d.ref, d.id, d.parent_id, d.root_id, d.depth, d.owner, d.session_id, d.priority, d.tells,
-                          d.width_key, d.width, o.old, o.ord IS NOT NULL)::work_engine.place ORDER BY d.ord)
-    INTO found
+                          d.width_key, d.width, o.old, o.ord IS NOT NULL)::work_engine.place ORDER BY d.ord),
+           bool_or(d.same IS NOT NULL AND d.input IS DISTINCT FROM (SELECT j.input FROM work.jobs AS j WHERE j.id = d.same))
+    INTO found, conflict
     FROM d LEFT JOIN old_ones AS o ON o.ord = d.ord;
+    IF conflict THEN
+        PERFORM work_engine.refuse(409, 'conflict', 'The key or name belongs to a job with another input.');
+    END IF;
     RETURN found;
 END;
 $$;
@@ -199,6 +197,7 @@ CREATE FUNCTION work_engine.insert_jobs(specs work_engine.spec[], places work_en
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -282,10 +281,14 @@ CREATE FUNCTION work_engine.submit_under(jobs jsonb, under uuid)
 RETURNS TABLE (ordinal integer, id uuid, is_new boolean, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- So that what is set below ends with the call.
+SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE
     jobs_max CONSTANT integer := 10000;
+    -- Up to here a plan made once will do.
+    many CONSTANT integer := 250;
     specs work_engine.spec[];
     places work_engine.place[];
     edges work_engine.edge[];
@@ -296,6 +299,8 @@ BEGIN
     IF jsonb_typeof(submit_under.jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(submit_under.jobs) NOT BETWEEN 1 AND jobs_max THEN
         PERFORM work_engine.refuse(400, 'invalid', format('A submission has 1 to %s jobs.', jobs_max));
     END IF;
+    PERFORM set_config('plan_cache_mode',
+        CASE WHEN jsonb_array_length(submit_under.jobs) > many THEN 'force_custom_plan' ELSE 'force_generic_plan' END, true);
     hanging := submit_under.under IS NOT NULL OR submit_under.jobs @? '$[*].parent_id';
     bound := submit_under.jobs @? '$[*].depends_on';
     IF hanging OR bound THEN
@@ -334,9 +339,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM unnest(places) AS c JOIN unnest(places) AS p ON p.id = c.parent_id JOIN unnest(specs) AS s ON s.ord = p.ord
-        WHERE s.idempotency_key IS NOT NULL AND NOT p.skip)
+    IF NOT EXISTS (SELECT FROM unnest(specs) AS s WHERE s.idempotency_key IS NOT NULL)
+        OR NOT EXISTS (SELECT FROM unnest(specs) AS s WHERE s.parent_ref IS NOT NULL)
     THEN
         RETURN work_engine.insert_jobs(specs, places, edges);
     END IF;

@@ -9,7 +9,9 @@ RETURNS TABLE (
     epoch integer, failures integer, input jsonb, queue text, lease_ms bigint, steps jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
--- Plans are kept: one made for a small table must do for a large one.
+-- Plans are kept, since planning each call would cost as much as the call: one
+-- made for a small table must do for a large one.
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
@@ -135,40 +137,36 @@ CREATE FUNCTION work_engine.heartbeat(
 RETURNS TABLE (id uuid, directive text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- A plan for ten rows does for a thousand: every join ends in an index. Planning
+-- each call would cost as much as the call.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[];
+    done real[];
+    said text[];
     moved uuid[];
 BEGIN
-    SELECT array_agg(j.id) INTO held
+    SELECT array_agg(j.id), array_agg(j.progress), array_agg(j.message), array_agg(j.id) FILTER (WHERE j.moved)
+    INTO held, done, said, moved
     FROM (
-        SELECT j.id FROM unnest(heartbeat.ids, heartbeat.epochs) AS g (id, epoch)
+        SELECT j.id, n.progress, n.message,
+               abs(n.progress - j.progress) >= 0.005 OR n.message IS DISTINCT FROM j.message AS moved
+        FROM unnest(heartbeat.ids, heartbeat.epochs, heartbeat.progress, heartbeat.messages) AS g (id, epoch, progress, message)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
+        CROSS JOIN LATERAL (SELECT
+            -- A parent's progress is its children's.
+            CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(least(1, greatest(0, g.progress)), j.progress) END,
+            coalesce(left(g.message, 1000), j.message)) AS n (progress, message)
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
         ORDER BY j.id FOR NO KEY UPDATE OF j
     ) AS j;
-    WITH given AS (
-        SELECT g.id, least(1, greatest(0, g.progress)) AS progress, left(g.message, 1000) AS message
-        FROM unnest(heartbeat.ids, heartbeat.progress, heartbeat.messages) AS g (id, progress, message)
-        WHERE g.id = ANY (held)
-    ),
-    before AS (
-        SELECT j.id, j.progress, j.message FROM work.jobs AS j WHERE j.id = ANY (held)
-    ),
-    changed AS (
-        UPDATE work.jobs AS j
-        SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(),
-            -- A parent's progress is its children's.
-            progress = CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(g.progress, j.progress) END,
-            message = coalesce(g.message, j.message)
-        FROM given AS g
-        WHERE j.id = g.id
-        RETURNING j.id, j.progress, j.message
-    )
-    SELECT array_agg(c.id) INTO moved
-    FROM changed AS c JOIN before AS b ON b.id = c.id
-    WHERE abs(c.progress - b.progress) >= 0.005 OR c.message IS DISTINCT FROM b.message;
+    UPDATE work.jobs AS j
+    SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(), progress = h.progress, message = h.message
+    FROM unnest(held, done, said) AS h (id, progress, message)
+    WHERE j.id = h.id;
     IF moved IS NOT NULL THEN
         PERFORM work_engine.tell_progress(moved);
         -- Parents hear of it with the duty's next round, many children at once.
@@ -213,6 +211,10 @@ CREATE FUNCTION work_engine.finish(
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- A plan for ten rows does for a thousand: every join ends in an index. Planning
+-- each call would cost as much as the call.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -226,6 +228,11 @@ DECLARE
     with_stream boolean;
     targets uuid[];
 BEGIN
+    IF cardinality(finish.epochs) IS DISTINCT FROM cardinality(finish.ids)
+        OR cardinality(finish.outcomes) IS DISTINCT FROM cardinality(finish.ids)
+    THEN
+        PERFORM work_engine.refuse(400, 'invalid', 'Each job has its epoch and its outcome.');
+    END IF;
     SELECT array_agg(j.id), array_agg(j.output), bool_or(j.parent_id IS NOT NULL), bool_or(j.limit_keys IS NOT NULL),
            bool_or(j.stream_id IS NOT NULL)
     INTO held, results, with_parent, with_limits, with_stream
@@ -267,9 +274,14 @@ BEGIN
         END IF;
     END IF;
     RETURN QUERY
-        SELECT g.id, CASE WHEN h.id IS NULL THEN NULL WHEN plain THEN 'completed' ELSE
-            (SELECT j.state FROM work.jobs AS j WHERE j.id = g.id) END
-        FROM unnest(finish.ids) AS g (id) LEFT JOIN (SELECT DISTINCT d.id FROM unnest(held) AS d (id)) AS h ON h.id = g.id;
+        SELECT g.id, max(g.state)
+        FROM (
+            SELECT u.id, NULL::text AS state FROM unnest(finish.ids) AS u (id)
+            UNION ALL
+            SELECT h.id, CASE WHEN plain THEN 'completed' ELSE (SELECT j.state FROM work.jobs AS j WHERE j.id = h.id) END
+            FROM unnest(held) AS h (id)
+        ) AS g
+        GROUP BY g.id;
 END;
 $$;
 COMMENT ON FUNCTION work_engine.finish(uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS

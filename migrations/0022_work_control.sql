@@ -112,6 +112,8 @@ CREATE FUNCTION work_engine.cancel(job uuid, reason text)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -125,7 +127,7 @@ BEGIN
     END IF;
     PERFORM work_engine.dropped(held, 'cancelled');
     UPDATE work.jobs AS j
-    SET state = 'cancelled', waiting_on = NULL, reason = left(cancel.reason, 1000),
+    SET state = 'cancelled', waiting_on = NULL, paused_from = NULL, reason = left(cancel.reason, 1000),
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
     PERFORM work_engine.tell(held);
@@ -143,6 +145,8 @@ CREATE FUNCTION work_engine.pause(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -169,6 +173,8 @@ CREATE FUNCTION work_engine.resume(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -244,6 +250,8 @@ CREATE FUNCTION work_engine.retry(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
