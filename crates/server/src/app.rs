@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use jobs::Jobs;
 use kernel::{Clock, Rng, Tasks};
 use pg::catalog::live::Listening;
 use pg::catalog::{Catalog, LoadOptions};
@@ -103,6 +104,8 @@ pub struct App {
     config: Config,
     data: Data,
     inbox: Shown,
+    /// Its workers end while the database still answers.
+    jobs: Option<Arc<Jobs>>,
     /// Listeners and connections: stopped first.
     front: Tasks,
     /// What requests in progress still need: stopped last.
@@ -158,13 +161,22 @@ impl App {
             let follower = Follower::new(Arc::clone(&api_keys), target, listens);
             api_keys::start(follower, &back).await;
         }
-        let work = work_database
-            .map(|target| wire::work::rooms(&Pool::new(&target, &few, &back), &back, context));
+        let work = work_database.filter(|_| config.jobs.enabled).map(|target| {
+            let given = wire::work::Given {
+                config: &config,
+                pool: Pool::new(&target, &few, &back),
+                requests: &data.pool,
+                tasks: &back,
+                leaving: front.token(),
+            };
+            wire::work::rooms(&given, context)
+        });
+        let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
-        wire::gauges(&metrics, &data);
+        wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();
@@ -178,6 +190,7 @@ impl App {
             config,
             data,
             inbox,
+            jobs,
             front,
             back,
             lanes,
@@ -223,6 +236,9 @@ impl App {
     /// then closes the database connections and ends background work.
     pub async fn shutdown(self) {
         self.front.stop().await;
+        if let Some(jobs) = &self.jobs {
+            jobs.drain().await;
+        }
         self.data.pool.close();
         self.back.stop().await;
         drop(self.lanes);

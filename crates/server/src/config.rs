@@ -51,6 +51,10 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where mails that are not sent are shown.
     pub inbox: InboxConfig,
+    /// Jobs and sessions.
+    pub jobs: JobsConfig,
+    /// Which apps are served beside the rooms.
+    pub apps: AppsConfig,
     /// `app.settings.*` for the database.
     pub app_settings: BTreeMap<String, String>,
 }
@@ -100,6 +104,19 @@ impl ApiConfig {
     }
 }
 
+/// Jobs and sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct JobsConfig {
+    /// At all.
+    pub enabled: bool,
+    /// Whether the data API shows their schema.
+    pub expose: bool,
+    /// How long a claim holds, unless the worker says.
+    pub lease: Duration,
+    /// How long finished trees are kept, unless their type says.
+    pub keep: Duration,
+}
+
 /// The built-in inbox.
 #[derive(Clone, Copy, Debug)]
 pub struct InboxConfig {
@@ -107,6 +124,20 @@ pub struct InboxConfig {
     pub enabled: bool,
     /// Port on loopback; 0 lets the system choose.
     pub port: u16,
+}
+
+/// The apps that come with the server; none unless asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AppsConfig {
+    /// Open Lovable's v2 API.
+    pub open_lovable: Option<OpenLovableConfig>,
+}
+
+/// Open Lovable's v2 API.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenLovableConfig {
+    /// Let callers without a token in, all as one owner.
+    pub open: bool,
 }
 
 /// Requests per second; zero means no limit.

@@ -1,6 +1,7 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
+mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
 pub(crate) mod work;
@@ -52,8 +53,19 @@ impl Data {
 pub fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         extra_search_path: config.db.extra_search_path.clone(),
-        ..LoadOptions::for_schemas(config.db.schemas.clone())
+        ..LoadOptions::for_schemas(shown_schemas(config))
     }
+}
+
+/// The schemas of the data API: those that were asked for, and behind them the
+/// one with jobs and sessions, so that the default stays what it was.
+fn shown_schemas(config: &Config) -> Vec<String> {
+    let mut schemas = config.db.schemas.clone();
+    let shown = config.jobs.enabled && config.jobs.expose;
+    if shown && !schemas.iter().any(|schema| schema == work::SCHEMA) {
+        schemas.push(work::SCHEMA.to_owned());
+    }
+    schemas
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -67,6 +79,8 @@ pub struct Rooms {
     pub auth: Option<Arc<::auth::Auth>>,
     /// Jobs and sessions; none where the database does not let us keep them.
     pub work: Option<work::Work>,
+    /// Open Lovable's v2 API, where it is asked for.
+    open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
 
 impl Rooms {
@@ -81,12 +95,14 @@ impl Rooms {
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
+        let open_lovable = apps::open_lovable(config, &data.pool, work.is_some());
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
             auth,
             work,
+            open_lovable,
         }
     }
 
@@ -146,6 +162,7 @@ impl Rooms {
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
+        rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));
@@ -190,7 +207,7 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
         TxEnd::RollbackAllowOverride => (true, TransactionChoice::Client),
     };
     rest::Config {
-        schemas: config.db.schemas.clone(),
+        schemas: shown_schemas(config),
         extra_search_path: config.db.extra_search_path.clone(),
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,
@@ -245,7 +262,10 @@ fn kind(error: &pg::Error) -> String {
 }
 
 /// Gauges of the pool.
-pub fn gauges(metrics: &Metrics, data: &Data) {
+pub fn gauges(metrics: &Metrics, data: &Data, work: Option<&work::Work>) {
+    if let Some(work) = work {
+        stream_gauges(metrics, work);
+    }
     let gauge = |name, help, read: fn(pg::PoolStats) -> usize| {
         let pool = data.pool.clone();
         #[expect(
@@ -272,6 +292,15 @@ pub fn gauges(metrics: &Metrics, data: &Data) {
         "Most database connections",
         |stats| stats.max,
     );
+}
+
+/// Gauges of the streams.
+fn stream_gauges(metrics: &Metrics, work: &work::Work) {
+    let streams = Arc::clone(work.sessions.streams());
+    #[expect(clippy::cast_precision_loss, reason = "counts of watchers are small")]
+    let watchers = move || streams.watchers() as f64;
+    let help = "Those who follow streams on this node";
+    metrics.add_gauge("stream_watchers", help, watchers);
 }
 
 /// Requests to read the settings again that may wait: one more after the one

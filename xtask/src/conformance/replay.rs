@@ -100,6 +100,7 @@ impl Replay<'_> {
             .env("PGRST_SERVER_PORT", port.to_string())
             .env("FERROBASE__DB__MIGRATE", "false")
             .env("FERROBASE__API__REQUIRE_APIKEY", "false")
+            .env("FERROBASE__JOBS__ENABLED", "false")
             // What no configuration sets is absent, not our default.
             .env("PGRST_DB_MAX_ROWS", "")
             .env("NO_COLOR", "1");
@@ -112,7 +113,7 @@ const ABSENT: &str =
     "PGRST_JWT_SECRET=\"${PGRST_JWT_SECRET-}\" PGRST_DB_ANON_ROLE=\"${PGRST_DB_ANON_ROLE-}\"";
 
 /// A port that nobody listens on right now; the server binds it a moment later.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("could not bind a port on loopback")?;
     Ok(listener
         .local_addr()

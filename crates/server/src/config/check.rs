@@ -11,8 +11,9 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JwtSecret, LogConfig,
-    LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
+    JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
+    RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -40,8 +41,29 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             enabled: merged.flag("inbox.enabled")?,
             port: merged.number("inbox.port")?,
         },
+        jobs: JobsConfig {
+            enabled: merged.flag("jobs.enabled")?,
+            expose: merged.flag("jobs.expose")?,
+            lease: merged.span("jobs.lease")?,
+            keep: merged.span("jobs.keep")?,
+        },
+        apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })
+}
+
+fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
+    let mut apps = AppsConfig::default();
+    for name in merged.list("apps.enabled") {
+        match name.as_str() {
+            "open_lovable" => {
+                let open = merged.flag("apps.open_lovable.open")?;
+                apps.open_lovable = Some(OpenLovableConfig { open });
+            }
+            _ => return Err(merged.invalid("apps.enabled", "expected names of: open_lovable")),
+        }
+    }
+    Ok(apps)
 }
 
 fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {

@@ -127,6 +127,30 @@ pub static KEYS: &[Key] = &[
         "50",
         "Requests that may come at once before the rate counts.",
     ),
+    key(
+        "jobs.enabled",
+        Kind::Flag,
+        "true",
+        "Serve jobs and sessions and do their work.",
+    ),
+    key(
+        "jobs.expose",
+        Kind::Flag,
+        "true",
+        "Show schema `work` in the data API, behind the schemas of `db.schemas`.",
+    ),
+    key(
+        "jobs.lease",
+        Kind::Span,
+        "30s",
+        "How long a claim holds without a sign of life, unless the worker says.",
+    ),
+    key(
+        "jobs.keep",
+        Kind::Span,
+        "720h",
+        "How long a finished tree of jobs is kept, unless its type says.",
+    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",
@@ -152,6 +176,18 @@ pub static KEYS: &[Key] = &[
         Kind::Number,
         "54324",
         "Port of the inbox, on loopback only; 0 lets the system choose.",
+    ),
+    key(
+        "apps.enabled",
+        Kind::List,
+        "",
+        "Apps to serve beside the rooms: `open_lovable`.",
+    ),
+    key(
+        "apps.open_lovable.open",
+        Kind::Flag,
+        "false",
+        "Let callers without a token in, all of them as one owner.",
     ),
     key(
         "db.url",

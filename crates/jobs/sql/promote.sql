@@ -1,0 +1,2 @@
+-- A duty: some of what is due, and how much that was.
+SELECT work_engine.promote($1::integer)

@@ -1,0 +1,359 @@
+//! The only part of the room that meets Postgres. Statements run as the
+//! engine's role, which clients cannot become; whoever asks on a client's
+//! behalf says whose rows it may touch.
+//!
+//! A [`Store`] turns calls into statements and rows into types. What belongs
+//! together goes into one transaction by [`Store::run`].
+
+mod fields;
+pub(crate) mod plans;
+mod reads;
+pub(crate) mod steps;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pg::{Pool, RequestTx, Rows, SqlBuf};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::error::{JobsError, Result};
+use crate::spec::Spec;
+use crate::types::{Beat, Changed, Claimed, Directive, Event, Finish, Submitted, Wants};
+use fields::{Fields, array, millis};
+
+pub(crate) use reads::Sight;
+
+/// A fixed statement from `sql/`.
+macro_rules! sql {
+    ($name:literal) => {
+        ::pg::SqlBuf::fixed(include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/sql/",
+            $name,
+            ".sql"
+        )))
+    };
+}
+
+/// Statements and rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pool: Pool,
+    role: Arc<str>,
+}
+
+/// What a person or a program does to a whole job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Cancel,
+    Pause,
+    Resume,
+    Retry,
+}
+
+impl Store {
+    pub(crate) fn new(pool: Pool, role: Arc<str>) -> Self {
+        Self { pool, role }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn role(&self) -> &Arc<str> {
+        &self.role
+    }
+
+    /// Statements in one transaction and one round trip.
+    pub(crate) async fn run(&self, statements: Vec<SqlBuf>) -> Result<Vec<Rows>> {
+        let mut request = RequestTx::new(&self.role, "{}", &[]);
+        request.keeps_settings();
+        for statement in statements {
+            request.push(statement);
+        }
+        Ok(request.run(&self.pool).await?)
+    }
+
+    /// One statement.
+    pub(crate) async fn one(&self, statement: SqlBuf) -> Result<Rows> {
+        let mut rows = self.run(vec![statement]).await?;
+        Ok(rows.pop().unwrap_or_default())
+    }
+
+    /// One statement that changes nothing.
+    pub(crate) async fn read(&self, statement: SqlBuf) -> Result<Rows> {
+        let mut request = RequestTx::new(&self.role, "{}", &[]);
+        request.keeps_settings().read_only().push(statement);
+        let mut rows = request.run(&self.pool).await?;
+        Ok(rows.pop().unwrap_or_default())
+    }
+
+    /// Makes several submissions, which are checked already, in one transaction.
+    pub(crate) async fn submit(&self, submissions: &[Vec<&Spec>]) -> Result<Vec<Vec<Submitted>>> {
+        let mut statements = Vec::with_capacity(submissions.len());
+        for specs in submissions {
+            statements.push(sql!("submit").bind(json_of(specs.iter().copied())?));
+        }
+        self.run(statements).await?.iter().map(submitted).collect()
+    }
+
+    /// Refuses a submission that names what is not the owner's.
+    pub(crate) async fn admit(&self, owner: &str, specs: &[Spec]) -> Result<()> {
+        let statement = sql!("admissible")
+            .bind(owner.to_owned())
+            .bind(json_of(specs)?);
+        self.read(statement).await.map(drop)
+    }
+
+    /// Submits children of a job that the asker holds.
+    pub(crate) async fn spawn(
+        &self,
+        parent: Uuid,
+        epoch: i32,
+        specs: &[Spec],
+    ) -> Result<Vec<Submitted>> {
+        let statement = sql!("spawn")
+            .bind(parent.to_string())
+            .bind(epoch.to_string())
+            .bind(json_of(specs)?);
+        submitted(&self.one(statement).await?)
+    }
+
+    /// Serves several who ask for jobs, one after the other, in one transaction.
+    pub(crate) async fn claim(&self, asked: &[(Arc<Wants>, usize)]) -> Result<Vec<Vec<Claimed>>> {
+        let statement = |(wants, most): &(Arc<Wants>, usize)| {
+            sql!("claim")
+                .bind(wants.worker.clone())
+                .bind(array(wants.queues.iter().map(|queue| Some(queue.as_str()))))
+                .bind(
+                    wants
+                        .types
+                        .as_ref()
+                        .map(|types| array(types.iter().map(|kind| Some(kind.as_str())))),
+                )
+                .bind(wants.owner.clone())
+                .bind(wants.any_owner.to_string())
+                .bind(most.to_string())
+                .bind(millis(wants.lease))
+                .bind(wants.code_version.clone())
+        };
+        let results = self.run(asked.iter().map(statement).collect()).await?;
+        results
+            .iter()
+            .map(|rows| rows.iter().map(|row| claimed(Fields::of(&row))).collect())
+            .collect()
+    }
+
+    /// Signs of life, of several workers at once; no job twice.
+    pub(crate) async fn heartbeat(&self, beats: &[&Beat]) -> Result<HashMap<Uuid, Directive>> {
+        let mut groups: HashMap<(&str, Duration), Vec<&Beat>> = HashMap::new();
+        for beat in beats {
+            let group = groups.entry((&beat.worker, beat.lease)).or_default();
+            group.push(beat);
+        }
+        let statements = groups.into_iter().map(|((worker, lease), beats)| {
+            sql!("heartbeat")
+                .bind(worker.to_owned())
+                .bind(texts(beats.iter().map(|beat| Some(beat.id))))
+                .bind(texts(beats.iter().map(|beat| Some(beat.epoch))))
+                .bind(texts(beats.iter().map(|beat| beat.progress)))
+                .bind(array(beats.iter().map(|beat| beat.message.as_deref())))
+                .bind(millis(lease))
+        });
+        let results = self.run(statements.collect()).await?;
+        let mut directives = HashMap::new();
+        for row in results.iter().flat_map(Rows::iter) {
+            let mut fields = Fields::of(&row);
+            let id = fields.uuid()?;
+            if let Some(directive) = Directive::parse(fields.text().as_deref()) {
+                directives.insert(id, directive);
+            }
+        }
+        Ok(directives)
+    }
+
+    /// Which of these claims no longer hold.
+    pub(crate) async fn lost(&self, held: &[(Uuid, i32)]) -> Result<Vec<Uuid>> {
+        let statement = sql!("lost")
+            .bind(texts(held.iter().map(|(id, _)| Some(id))))
+            .bind(texts(held.iter().map(|(_, epoch)| Some(epoch))));
+        let rows = self.read(statement).await?;
+        rows.iter().map(|row| Fields::of(&row).uuid()).collect()
+    }
+
+    /// Ends claims in one transaction, round by round; a round has no job
+    /// twice. The state is none where the claim was stale.
+    pub(crate) async fn finish(
+        &self,
+        rounds: &[Vec<&Finish>],
+    ) -> Result<Vec<HashMap<Uuid, Option<String>>>> {
+        let statements = rounds.iter().map(|ends| finish(ends)).collect();
+        let results = self.run(statements).await?;
+        let state = |row| {
+            let mut fields = Fields::of(&row);
+            Ok((fields.uuid()?, fields.text()))
+        };
+        let states = results.iter().map(|rows| rows.iter().map(state).collect());
+        states.collect()
+    }
+
+    /// Tells streams what happened.
+    pub(crate) async fn append(&self, events: &[Event]) -> Result<()> {
+        let statement = sql!("append")
+            .bind(texts(events.iter().map(|event| Some(event.stream))))
+            .bind(texts(events.iter().map(|event| event.job)))
+            .bind(array(events.iter().map(|event| Some(event.kind.as_str()))))
+            .bind(array(events.iter().map(|event| Some(event.data.get()))));
+        self.one(statement).await.map(drop)
+    }
+
+    /// Does the verb to a job that `sight` may change; which jobs it changed.
+    pub(crate) async fn change(
+        &self,
+        verb: Verb,
+        id: Uuid,
+        sight: &Sight,
+        reason: Option<&str>,
+    ) -> Result<Vec<Changed>> {
+        let statement = match verb {
+            Verb::Cancel => sql!("cancel"),
+            Verb::Pause => sql!("pause"),
+            Verb::Resume => sql!("resume"),
+            Verb::Retry => sql!("retry"),
+        };
+        let mut statement = sight.bind(statement.bind(id.to_string()));
+        if verb == Verb::Cancel {
+            statement = statement.bind(reason.map(str::to_owned));
+        }
+        let may = sight.bind(sql!("may").bind(id.to_string()));
+        let rows = self.run(vec![may, statement]).await?;
+        let [may, changed] = rows.as_slice() else {
+            return Err(JobsError::odd("two results for two statements"));
+        };
+        if may.is_empty() {
+            return Err(JobsError::not_found());
+        }
+        let changed = changed.iter().map(|row| {
+            let mut fields = Fields::of(&row);
+            Ok(Changed {
+                id: fields.uuid()?,
+                state: fields.must()?,
+            })
+        });
+        changed.collect()
+    }
+
+    /// Runs a duty once and says how much it did.
+    pub(crate) async fn duty(&self, duty: Duty, most: usize) -> Result<u64> {
+        let statement = match duty {
+            Duty::Rescue => sql!("rescue"),
+            Duty::Promote => sql!("promote"),
+            Duty::Arrive => sql!("arrive_some"),
+            Duty::Number => sql!("number_some"),
+            Duty::Grant => sql!("grant_limits"),
+        };
+        let rows = self.one(statement.bind(most.to_string())).await?;
+        Ok(rows.scalar().and_then(|n| n.parse().ok()).unwrap_or(0))
+    }
+
+    /// Forgets trees that ended longer ago than this.
+    pub(crate) async fn prune(&self, most: usize, older: Duration) -> Result<u64> {
+        let statement = sql!("prune").bind(most.to_string()).bind(millis(older));
+        let rows = self.one(statement).await?;
+        Ok(rows.scalar().and_then(|n| n.parse().ok()).unwrap_or(0))
+    }
+
+    /// What must hold and does not.
+    pub(crate) async fn problems(&self) -> Result<Vec<(String, Option<Uuid>)>> {
+        let rows = self.read(sql!("check")).await?;
+        let problem = |row| {
+            let mut fields = Fields::of(&row);
+            Ok((fields.must()?, fields.maybe_uuid()))
+        };
+        rows.iter().map(problem).collect()
+    }
+
+    /// Tells other nodes.
+    pub(crate) async fn notify(&self, payload: String) -> Result<()> {
+        self.one(sql!("notify").bind(payload)).await.map(drop)
+    }
+}
+
+/// What is done to jobs that nobody asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Rescue,
+    Promote,
+    Arrive,
+    Number,
+    Grant,
+}
+
+fn finish(ends: &[&Finish]) -> SqlBuf {
+    let raw = |value: &Option<Box<RawValue>>| value.as_ref().map(|raw| raw.get().to_owned());
+    sql!("finish")
+        .bind(texts(ends.iter().map(|end| Some(end.id))))
+        .bind(texts(ends.iter().map(|end| Some(end.epoch))))
+        .bind(array(ends.iter().map(|end| Some(end.outcome.word()))))
+        .bind(texts(ends.iter().map(|end| raw(&end.output))))
+        .bind(texts(ends.iter().map(|end| raw(&end.error))))
+        .bind(texts(ends.iter().map(|end| Some(end.retryable))))
+        .bind(texts(ends.iter().map(|end| end.delay.map(millis))))
+}
+
+fn json_of<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Result<String> {
+    let mut out = String::from("[");
+    for (n, spec) in specs.into_iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        let text = serde_json::to_string(spec)
+            .map_err(|error| JobsError::invalid(format!("The job is no JSON: {error}")))?;
+        out.push_str(&text);
+    }
+    out.push(']');
+    Ok(out)
+}
+
+/// An array of values whose text needs a `String` each.
+fn texts<T: ToString>(values: impl Iterator<Item = Option<T>>) -> String {
+    let texts: Vec<Option<String>> = values
+        .map(|value| value.map(|value| value.to_string()))
+        .collect();
+    array(texts.iter().map(Option::as_deref))
+}
+
+fn submitted(rows: &Rows) -> Result<Vec<Submitted>> {
+    let one = |row| {
+        let mut fields = Fields::of(&row);
+        Ok(Submitted {
+            id: fields.uuid()?,
+            is_new: fields.flag(),
+            state: fields.must()?,
+        })
+    };
+    rows.iter().map(one).collect()
+}
+
+fn claimed(mut fields: Fields<'_>) -> Result<Claimed> {
+    Ok(Claimed {
+        id: fields.uuid()?,
+        root_id: fields.uuid()?,
+        parent_id: fields.maybe_uuid(),
+        session_id: fields.maybe_uuid(),
+        stream_id: fields.maybe_uuid(),
+        owner: fields.text(),
+        kind: fields.must()?,
+        name: fields.text(),
+        epoch: fields.number()?,
+        failures: fields.number()?,
+        input: fields.json()?,
+        queue: fields.must()?,
+        lease_ms: fields.number()?,
+        steps: fields.json()?,
+    })
+}
+
+pub(crate) use sql;

@@ -1,0 +1,418 @@
+//! Jobs through the built binary: submitted by a user, run by workers over
+//! HTTP and by functions, cancelled, killed in the middle, and hidden from
+//! everybody else.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Ferrobase, project, request};
+use crate::wire::Line;
+
+const ADA: &str = "00000000-0000-4000-8000-00000000000a";
+const BOB: &str = "00000000-0000-4000-8000-00000000000b";
+/// As many children as a submission may have, with their group.
+const CHILDREN: usize = 9_999;
+const QUIET: &str = "[log]\nrequests = \"errors\"\n";
+
+fn start(folder: &std::path::Path) -> Ferrobase {
+    Ferrobase::dev(folder)
+}
+
+fn post(server: &Ferrobase, path: &str, key: &str, body: &Value) -> Answer {
+    server.send("POST", path, key, &body.to_string())
+}
+
+/// The answer's body; the request must have been granted.
+fn granted(answer: &Answer) -> Value {
+    assert!((200..300).contains(&answer.status), "{answer:?}");
+    answer.json()
+}
+
+fn refused(answer: &Answer, status: u16, code: &str) {
+    let body = answer.json();
+    assert_eq!(
+        (answer.status, &body["code"]),
+        (status, &json!(code)),
+        "{answer:?}"
+    );
+}
+
+/// A function of schema `work`, as `supabase.schema('work').rpc()` calls it.
+fn rpc(server: &Ferrobase, name: &str, key: &str, body: &Value) -> Answer {
+    work(
+        server,
+        "POST",
+        &format!("/rest/v1/rpc/{name}"),
+        key,
+        &body.to_string(),
+    )
+}
+
+fn work(server: &Ferrobase, method: &str, path: &str, key: &str, body: &str) -> Answer {
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("apikey", server.anon_key()),
+        ("authorization", &bearer),
+        ("content-type", "application/json"),
+        ("content-profile", "work"),
+        ("accept-profile", "work"),
+    ];
+    request(server.address(), method, path, &headers, body.as_bytes()).unwrap()
+}
+
+fn submit(server: &Ferrobase, key: &str, body: &Value) -> Value {
+    granted(&post(server, "/jobs/v1/jobs", key, body))
+}
+
+fn claim(server: &Ferrobase, key: &str, body: &Value) -> Value {
+    granted(&post(server, "/jobs/v1/workers/w/claim", key, body))["jobs"].clone()
+}
+
+fn state(server: &Ferrobase, key: &str, id: &Value) -> Value {
+    let path = format!("/jobs/v1/jobs/{}", id.as_str().unwrap());
+    granted(&server.get(&path, key))["state"].clone()
+}
+
+/// Works off everything in `exchange`s until the job is over.
+fn work_off(server: &Ferrobase, name: &str, root: &Value, slots: usize) -> usize {
+    let mut line = Line::open(server.address()).unwrap();
+    let bearer = format!("Bearer {}", server.service_key());
+    let headers = [("apikey", server.anon_key()), ("authorization", &bearer)];
+    let mut finish = Vec::new();
+    let mut done = 0;
+    loop {
+        let body = json!({
+            "slots": slots, "wait_ms": 200, "lease_ms": 60_000, "finish": finish,
+        });
+        let path = format!("/jobs/v1/workers/{name}/exchange");
+        let answer = line.ask("POST", &path, &headers, body.to_string().as_bytes());
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?} {}", server.stderr());
+        let answer = answer.json();
+        for ended in answer["finished"].as_array().unwrap() {
+            assert_eq!(ended["state"], "completed", "{ended}");
+            done += 1;
+        }
+        let jobs = answer["jobs"].as_array().unwrap();
+        finish = jobs
+            .iter()
+            .map(|job| json!({ "id": job["id"], "epoch": job["epoch"], "output": job["input"] }))
+            .collect();
+        if finish.is_empty() && state(server, server.service_key(), root) != "running" {
+            return done;
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_children_are_worked_off_by_two_workers() {
+    let folder = project(&[("ferrobase.toml", QUIET)]);
+    let server = start(folder.path());
+    let ada = server.token(ADA, &json!({}));
+    let group = json!({ "ref": "all", "group": true, "events": false });
+    let child = |n| json!({ "type": "one", "parent_ref": "all", "input": n, "events": false });
+    let jobs: Vec<Value> = std::iter::once(group)
+        .chain((0..CHILDREN).map(child))
+        .collect();
+    let made = submit(&server, &ada, &json!({ "jobs": jobs }));
+    let root = made["jobs"][0]["id"].clone();
+    let done: usize = thread::scope(|scope| {
+        let work = |name| {
+            let (server, root) = (&server, &root);
+            scope.spawn(move || work_off(server, name, root, 250))
+        };
+        let workers = [work("one"), work("two")];
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .sum()
+    });
+    assert_eq!(done, CHILDREN);
+    let path = format!("/jobs/v1/jobs/{}?tree=1", root.as_str().unwrap());
+    let tree = server.get(&path, &ada);
+    assert_eq!(tree.status, 200, "{}", server.stderr());
+    let tree = tree.json();
+    assert_eq!(tree["job"]["state"], "completed");
+    assert_eq!(tree["job"]["progress"], 1);
+    assert_eq!(tree["jobs"].as_array().unwrap().len(), CHILDREN + 1);
+    drop(server);
+}
+
+#[test]
+fn a_worker_hears_at_once_that_its_job_is_cancelled() {
+    let folder = project(&[]);
+    let server = start(folder.path());
+    let ada = server.token(ADA, &json!({}));
+    let job = submit(
+        &server,
+        &ada,
+        &json!({ "type": "long", "input": { "n": 1 } }),
+    );
+    // A user's own worker may do the user's jobs.
+    let claimed = claim(&server, &ada, &json!({ "wait_ms": 20_000 }));
+    assert_eq!(
+        (&claimed[0]["id"], &claimed[0]["epoch"]),
+        (&job["id"], &json!(1))
+    );
+    let beat = json!({
+        "jobs": [{ "id": job["id"], "epoch": 1, "progress": 0.25, "message": "a quarter" }],
+        "wait_ms": 20_000, "lease_ms": 60_000,
+    });
+    let told = thread::scope(|scope| {
+        let asking = scope.spawn(|| post(&server, "/jobs/v1/workers/w/heartbeat", &ada, &beat));
+        let path = format!("/jobs/v1/jobs/{}/cancel", job["id"].as_str().unwrap());
+        let changed = granted(&post(&server, &path, &ada, &json!({ "reason": "enough" })));
+        assert_eq!(changed["changed"][0]["state"], "cancelled");
+        granted(&asking.join().unwrap())
+    });
+    let expected = json!([{ "id": job["id"], "directive": "cancel" }]);
+    assert_eq!(told["directives"], expected);
+    let path = format!("/jobs/v1/jobs/{}/finish", job["id"].as_str().unwrap());
+    refused(
+        &post(&server, &path, &ada, &json!({ "epoch": 1 })),
+        409,
+        "stale",
+    );
+}
+
+#[test]
+fn nobody_else_sees_waits_on_signals_or_claims_a_job() {
+    let folder = project(&[]);
+    let server = start(folder.path());
+    let (ada, bob) = (server.token(ADA, &json!({})), server.token(BOB, &json!({})));
+    let session = work(
+        &server,
+        "POST",
+        "/rest/v1/sessions?select=id",
+        &ada,
+        r#"{"title":"mine"}"#,
+    );
+    assert_eq!(session.status, 201, "{session:?}");
+    let sessions = work(&server, "GET", "/rest/v1/sessions?select=id", &ada, "").json();
+    let held = submit(
+        &server,
+        &ada,
+        &json!({ "type": "t", "session_id": sessions[0]["id"] }),
+    );
+    let claimed = claim(&server, &ada, &json!({ "wait_ms": 20_000 }));
+    assert_eq!(claimed[0]["id"], held["id"]);
+    let open = submit(&server, &ada, &json!({ "type": "t", "owner": BOB }));
+
+    for table in ["jobs", "sessions", "events", "steps", "attempts", "streams"] {
+        let seen = work(
+            &server,
+            "GET",
+            &format!("/rest/v1/{table}?select=*"),
+            &bob,
+            "",
+        );
+        assert_eq!((seen.status, &*seen.body), (200, "[]"), "{table}");
+    }
+    let id = held["id"].as_str().unwrap();
+    refused(
+        &server.get(&format!("/jobs/v1/jobs/{id}"), &bob),
+        404,
+        "not_found",
+    );
+    refused(
+        &server.get(&format!("/jobs/v1/jobs/{id}/events"), &bob),
+        404,
+        "not_found",
+    );
+    for (path, body) in [
+        ("cancel", json!({})),
+        ("pause", json!({})),
+        ("resume", json!({})),
+        ("retry", json!({})),
+        ("signals/go", json!({})),
+        ("finish", json!({ "epoch": 1 })),
+        ("fail", json!({ "epoch": 1 })),
+        ("log", json!({ "epoch": 1, "message": "x" })),
+        ("suspend", json!({ "epoch": 1, "waits": [] })),
+        ("spawn", json!({ "epoch": 1, "jobs": [{ "type": "t" }] })),
+        ("steps/s/begin", json!({ "epoch": 1 })),
+        ("steps/s/end", json!({ "epoch": 1, "result": 1 })),
+    ] {
+        refused(
+            &post(&server, &format!("/jobs/v1/jobs/{id}/{path}"), &bob, &body),
+            404,
+            "not_found",
+        );
+    }
+    for spec in [
+        json!({ "type": "t", "depends_on": [{ "id": id, "when": "terminal" }] }),
+        json!({ "type": "t", "parent_id": id }),
+        json!({ "type": "t", "session_id": sessions[0]["id"] }),
+    ] {
+        refused(
+            &post(&server, "/jobs/v1/jobs", &bob, &spec),
+            404,
+            "not_found",
+        );
+        let answer = rpc(&server, "submit", &bob, &json!({ "jobs": [spec] }));
+        assert_eq!(answer.status, 404, "{answer:?}");
+    }
+    let beat = json!({ "jobs": [{ "id": id, "epoch": 1 }] });
+    refused(
+        &post(&server, "/jobs/v1/workers/w/heartbeat", &bob, &beat),
+        404,
+        "not_found",
+    );
+    for (name, body) in [
+        ("cancel", json!({ "job": id })),
+        ("signal", json!({ "job": id, "name": "go" })),
+        ("finish", json!({ "job": id, "epoch": 1 })),
+        ("log", json!({ "job": id, "epoch": 1, "message": "x" })),
+        ("step_begin", json!({ "job": id, "epoch": 1, "key": "s" })),
+    ] {
+        let answer = rpc(&server, name, &bob, &body);
+        assert_eq!(
+            (answer.status, &answer.json()["details"]),
+            (404, &json!("not_found")),
+            "{name} {answer:?}"
+        );
+    }
+    // Claiming brings nothing, whoever one says that one is.
+    assert_eq!(claim(&server, &bob, &json!({ "owner": ADA })), json!([]));
+    let answer = rpc(
+        &server,
+        "claim",
+        &bob,
+        &json!({ "worker": "w", "owner": ADA }),
+    );
+    assert_eq!(granted(&answer), json!([]));
+    let answer = rpc(
+        &server,
+        "heartbeat",
+        &bob,
+        &json!({ "worker": "w", "jobs": [{ "id": id, "epoch": 1 }] }),
+    );
+    assert_eq!(granted(&answer), json!([]));
+
+    let anon = server.anon_key();
+    refused(
+        &post(&server, "/jobs/v1/jobs", anon, &json!({ "type": "t" })),
+        401,
+        "forbidden",
+    );
+    refused(
+        &post(&server, "/jobs/v1/workers/w/claim", anon, &json!({})),
+        401,
+        "forbidden",
+    );
+    let answer = rpc(
+        &server,
+        "submit",
+        anon,
+        &json!({ "jobs": [{ "type": "t" }] }),
+    );
+    assert!(matches!(answer.status, 401 | 403), "{answer:?}");
+
+    // Nothing of that has changed anything.
+    assert_eq!(state(&server, &ada, &held["id"]), "running");
+    let mine = claim(&server, &ada, &json!({ "wait_ms": 20_000 }));
+    assert_eq!(mine[0]["id"], open["id"]);
+    assert_eq!(mine[0]["owner"], ADA);
+}
+
+#[test]
+fn functions_do_what_the_routes_do() {
+    let folder = project(&[]);
+    let server = start(folder.path());
+    let ada = server.token(ADA, &json!({}));
+    let spec = json!({ "type": "t", "input": { "n": 1 }, "idempotency_key": "once" });
+    let made = granted(&rpc(&server, "submit", &ada, &json!({ "jobs": [spec] })));
+    let again = submit(&server, &ada, &spec);
+    assert_eq!(
+        (&again["id"], &again["is_new"]),
+        (&made[0]["id"], &json!(false))
+    );
+    let id = &made[0]["id"];
+    let jobs = granted(&rpc(&server, "claim", &ada, &json!({ "worker": "w" })));
+    assert_eq!(
+        (&jobs[0]["id"], &jobs[0]["input"]),
+        (id, &json!({ "n": 1 }))
+    );
+    let begin = json!({ "job": id, "epoch": 1, "key": "pay" });
+    let begun = granted(&rpc(&server, "step_begin", &ada, &begin));
+    assert_eq!(begun["verdict"], "run");
+    let end = json!({ "job": id, "epoch": 1, "key": "pay", "result": { "paid": true } });
+    assert_eq!(
+        granted(&rpc(&server, "step_end", &ada, &end))["outcome"],
+        "kept"
+    );
+    // The other way in knows what this one did.
+    let path = format!("/jobs/v1/jobs/{}/steps/pay/begin", id.as_str().unwrap());
+    let hit = granted(&post(&server, &path, &ada, &json!({ "epoch": 1 })));
+    assert_eq!(
+        (&hit["verdict"], &hit["result"]),
+        (&json!("hit"), &json!({ "paid": true }))
+    );
+    let waits = json!({ "job": id, "epoch": 1, "waits": [{ "key": "go", "kind": "signal" }] });
+    assert_eq!(
+        granted(&rpc(&server, "suspend", &ada, &waits))["state"],
+        "suspended"
+    );
+    let sent = json!({ "job": id, "name": "go", "payload": { "go": 1 } });
+    assert_eq!(
+        granted(&rpc(&server, "signal", &ada, &sent))["is_new"],
+        true
+    );
+    let woken = claim(&server, &ada, &json!({ "wait_ms": 20_000 }));
+    assert_eq!((&woken[0]["id"], &woken[0]["epoch"]), (id, &json!(2)));
+    assert_eq!(woken[0]["steps"]["go"]["result"], json!({ "go": 1 }));
+    let finish = json!({ "job": id, "epoch": 2, "output": { "ok": true } });
+    assert_eq!(granted(&rpc(&server, "finish", &ada, &finish)), "completed");
+    let answer = rpc(&server, "finish", &ada, &finish);
+    assert_eq!(
+        (answer.status, &answer.json()["details"]),
+        (409, &json!("stale"))
+    );
+    let service = server.service_key();
+    let made = granted(&rpc(
+        &server,
+        "submit",
+        service,
+        &json!({ "jobs": { "type": "t", "owner": BOB } }),
+    ));
+    let seen = work(
+        &server,
+        "GET",
+        "/rest/v1/jobs?select=id",
+        &server.token(BOB, &json!({})),
+        "",
+    );
+    assert_eq!(seen.json(), json!([{ "id": made[0]["id"] }]));
+}
+
+#[test]
+fn what_was_accepted_is_done_although_everything_was_killed() {
+    let folder = project(&[]);
+    let server = start(folder.path());
+    let service = server.service_key().to_owned();
+    let group = json!({ "ref": "all", "group": true });
+    let child = |n| json!({ "type": "one", "parent_ref": "all", "input": n });
+    let jobs: Vec<Value> = std::iter::once(group).chain((0..200).map(child)).collect();
+    let made = submit(&server, &service, &json!({ "jobs": jobs }));
+    let root = made["jobs"][0]["id"].clone();
+    let lost = claim(
+        &server,
+        &service,
+        &json!({ "slots": 50, "lease_ms": 2000, "wait_ms": 20_000 }),
+    );
+    assert_eq!(lost.as_array().unwrap().len(), 50);
+    server.kill9();
+    let server = start(folder.path());
+    let done = work_off(&server, "after", &root, 50);
+    assert_eq!(done, 200);
+    assert_eq!(state(&server, server.service_key(), &root), "completed");
+    let twice = work(
+        &server,
+        "GET",
+        "/rest/v1/jobs?select=id&crashes=eq.1",
+        server.service_key(),
+        "",
+    );
+    assert_eq!(twice.json().as_array().unwrap().len(), 50);
+}
