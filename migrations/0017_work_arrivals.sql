@@ -130,28 +130,40 @@ $$;
 COMMENT ON FUNCTION work_engine.ended(uuid[]) IS
     'Leaves the news of jobs that have just ended for their parents and dependants, and returns whom it is for.';
 
-CREATE FUNCTION work_engine.order_cancel(parents uuid[], reason text)
+CREATE FUNCTION work_engine.order_cancel(parents uuid[], reason text, deep boolean)
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- One probe for each parent, however large the table has become.
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
 BEGIN
-    WITH orders AS (
+    WITH RECURSIVE below AS (
+        SELECT c.id, c.parent_id, c.state FROM work.jobs AS c WHERE c.parent_id = ANY (parents)
+        UNION ALL
+        -- A handler that is over may have left children at work.
+        SELECT c.id, c.parent_id, c.state
+        FROM below AS b JOIN work.jobs AS c ON c.parent_id = b.id
+        WHERE order_cancel.deep AND b.state NOT IN ('queued', 'running', 'paused')
+    ),
+    orders AS (
         INSERT INTO work_engine.arrivals (job_id, kind, source_id, state)
-        SELECT c.id, 'cancel', c.parent_id, order_cancel.reason
-        FROM work.jobs AS c
-        WHERE c.parent_id = ANY (parents) AND c.state IN ('queued', 'running', 'paused')
+        SELECT b.id, 'cancel', b.parent_id, order_cancel.reason
+        FROM below AS b
+        WHERE b.state IN ('queued', 'running', 'paused')
         RETURNING job_id
     )
     SELECT array_agg(o.job_id) INTO targets FROM orders AS o;
     RETURN targets;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.order_cancel(uuid[], text) IS
-    'Tells the children that are not over to give up, and returns them. With the parents locked nobody can add another.';
+COMMENT ON FUNCTION work_engine.order_cancel(uuid[], text, boolean) IS
+    'Tells the children that are not over to give up, with `deep` also those below children that are over, and returns them. With the parents locked nobody can add another.';
 
 CREATE FUNCTION work_engine.dropped(ids uuid[], outcome text)
 RETURNS void
@@ -213,11 +225,11 @@ BEGIN
         applied := applied + news;
         wanted := NULL;
         IF failing IS NOT NULL THEN
-            wanted := work_engine.order_cancel(failing, 'sibling failed');
+            wanted := work_engine.order_cancel(failing, 'sibling failed', false);
         END IF;
         IF stopped IS NOT NULL THEN
             PERFORM work_engine.dropped(stopped, 'cancelled');
-            wanted := wanted || work_engine.order_cancel(stopped, 'parent cancelled');
+            wanted := wanted || work_engine.order_cancel(stopped, 'parent cancelled', true);
         END IF;
         IF ready IS NOT NULL THEN
             PERFORM work_engine.ready(ready);

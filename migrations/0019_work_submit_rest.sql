@@ -217,14 +217,24 @@ BEGIN
             WHERE c.parent_id IS NOT NULL GROUP BY c.parent_id) AS k ON k.parent_id = p.id
         WHERE NOT p.skip
     ),
+    -- Whatever comes below what somebody holds is held with it.
+    held AS MATERIALIZED (
+        WITH RECURSIVE h AS (
+            -- A probe for each parent: a join would read the table.
+            SELECT f.id FROM fresh AS f
+            WHERE f.parent_id IS NOT NULL AND (SELECT j.state FROM work.jobs AS j WHERE j.id = f.parent_id) = 'paused'
+            UNION ALL
+            SELECT f.id FROM h JOIN fresh AS f ON f.parent_id = h.id
+        )
+        SELECT h.id FROM h
+    ),
     gated AS MATERIALIZED (
         SELECT f.*, CASE
             WHEN f.is_group THEN 'children'
             WHEN f.deps > 0 THEN 'dependencies'
             WHEN f.run_at > clock_timestamp() THEN 'time'
             WHEN cardinality(f.keys) > 0 THEN 'limit' END AS gate,
-            CASE WHEN f.parent_id IS NOT NULL THEN EXISTS (
-                SELECT FROM work.jobs AS j WHERE j.id = f.parent_id AND j.state = 'paused') END AS parent_paused
+            f.id IN (SELECT h.id FROM held AS h) AS parent_paused
         FROM fresh AS f
     ),
     heads AS MATERIALIZED (

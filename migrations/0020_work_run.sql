@@ -221,6 +221,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[];
+    held_epochs integer[];
     results jsonb[];
     plain boolean;
     ended uuid[];
@@ -235,11 +236,11 @@ BEGIN
     THEN
         PERFORM work_engine.refuse(400, 'invalid', 'Each job has its epoch and its outcome.');
     END IF;
-    SELECT array_agg(j.id), array_agg(j.output), bool_or(j.parent_id IS NOT NULL), bool_or(j.limit_keys IS NOT NULL),
-           bool_or(j.stream_id IS NOT NULL)
-    INTO held, results, with_parent, with_limits, with_stream
+    SELECT array_agg(j.id), array_agg(j.epoch), array_agg(j.output), bool_or(j.parent_id IS NOT NULL),
+           bool_or(j.limit_keys IS NOT NULL), bool_or(j.stream_id IS NOT NULL)
+    INTO held, held_epochs, results, with_parent, with_limits, with_stream
     FROM (
-        SELECT j.id, g.output, j.parent_id, j.limit_keys, j.stream_id
+        SELECT j.id, j.epoch, g.output, j.parent_id, j.limit_keys, j.stream_id
         FROM unnest(finish.ids, finish.epochs, finish.outputs) AS g (id, epoch, output)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
@@ -256,7 +257,7 @@ BEGIN
             ended := held;
         ELSE
             SELECT f.ended, f.again INTO ended, again
-            FROM work_engine.finish_mixed(held, finish.ids, finish.outcomes, finish.outputs, finish.errors,
+            FROM work_engine.finish_mixed(held, finish.ids, finish.epochs, finish.outcomes, finish.outputs, finish.errors,
                 finish.retryable, finish.delays) AS f;
         END IF;
         IF with_limits THEN
@@ -278,19 +279,19 @@ BEGIN
     RETURN QUERY
         SELECT g.id, max(g.state)
         FROM (
-            SELECT u.id, NULL::text AS state FROM unnest(finish.ids) AS u (id)
+            SELECT u.id, u.epoch, NULL::text AS state FROM unnest(finish.ids, finish.epochs) AS u (id, epoch)
             UNION ALL
-            SELECT h.id, CASE WHEN plain THEN 'completed' ELSE (SELECT j.state FROM work.jobs AS j WHERE j.id = h.id) END
-            FROM unnest(held) AS h (id)
+            SELECT h.id, h.epoch, CASE WHEN plain THEN 'completed' ELSE (SELECT j.state FROM work.jobs AS j WHERE j.id = h.id) END
+            FROM unnest(held, held_epochs) AS h (id, epoch)
         ) AS g
-        GROUP BY g.id;
+        GROUP BY g.id, g.epoch;
 END;
 $$;
 COMMENT ON FUNCTION work_engine.finish(uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
     'Ends attempts: completed, failed or released. Null as a state: the job was no longer this worker''s, and nothing changed.';
 
 CREATE FUNCTION work_engine.finish_mixed(
-    held uuid[], ids uuid[], outcomes text[], outputs jsonb[], errors jsonb[], retryable boolean[], delays interval[],
+    held uuid[], ids uuid[], epochs integer[], outcomes text[], outputs jsonb[], errors jsonb[], retryable boolean[], delays interval[],
     OUT ended uuid[], OUT again uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -303,12 +304,14 @@ BEGIN
     END IF;
     WITH given AS MATERIALIZED (
         SELECT DISTINCT ON (g.id) g.*
-        FROM unnest(ids, outcomes, outputs, errors, retryable, delays)
-            WITH ORDINALITY AS g (id, outcome, output, error, retryable, delay, n)
+        FROM unnest(ids, epochs, outcomes, outputs, errors, retryable, delays)
+            WITH ORDINALITY AS g (id, epoch, outcome, output, error, retryable, delay, n)
+        -- A batch may hold an older claim's word beside the last one's.
+        JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
         WHERE g.id = ANY (held) ORDER BY g.id, g.n
     ),
     judged AS MATERIALIZED (
-        SELECT g.*, j.epoch, j.worker, j.code_version, j.started_at, CASE
+        SELECT g.*, j.worker, j.code_version, j.started_at, CASE
                 WHEN g.outcome = 'failed' AND coalesce(g.retryable, true) AND j.failures + 1 < j.max_attempts THEN 'retry'
                 ELSE g.outcome END AS verdict
         FROM given AS g JOIN work.jobs AS j ON j.id = g.id
@@ -344,7 +347,7 @@ BEGIN
     FROM changed AS c;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.finish_mixed(uuid[], uuid[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
+COMMENT ON FUNCTION work_engine.finish_mixed(uuid[], uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
     'finish for batches in which not everything was completed.';
 
 CREATE FUNCTION work_engine.backoff(failures integer, base interval, longest interval)

@@ -129,10 +129,10 @@ BEGIN
     SET state = 'failed', waiting_on = NULL, paused_from = NULL, reason = NULL, error = '{"code": "deadline"}',
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (late);
-    -- After that: what a slot is granted on to must not be one of these.
+    -- Not before: a slot that is given back must not go to one of these.
     PERFORM work_engine.dropped(late, 'timed_out');
     PERFORM work_engine.tell(late);
-    targets := work_engine.order_cancel(late, 'deadline');
+    targets := work_engine.order_cancel(late, 'deadline', true);
     targets := targets || work_engine.ended(late);
     IF targets IS NOT NULL THEN
         PERFORM work_engine.arrive(targets);

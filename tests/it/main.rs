@@ -8,18 +8,23 @@
 )]
 
 mod access;
+mod auth_bypass;
 mod auth_security;
 mod auth_start;
 mod cli;
+mod crash;
 mod door;
 mod durability;
 mod garbage;
 mod isolation;
 mod jobs;
 mod keys;
+mod live;
 mod mistakes;
 mod once;
+mod open_lovable;
 mod settings;
+mod streams;
 mod support;
 mod types;
 mod upgrade;
