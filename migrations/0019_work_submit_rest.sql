@@ -220,7 +220,9 @@ BEGIN
     -- Whatever comes below what somebody holds is held with it.
     held AS MATERIALIZED (
         WITH RECURSIVE h AS (
-            SELECT f.id FROM fresh AS f JOIN work.jobs AS j ON j.id = f.parent_id AND j.state = 'paused'
+            -- A probe for each parent: a join would read the table.
+            SELECT f.id FROM fresh AS f
+            WHERE f.parent_id IS NOT NULL AND (SELECT j.state FROM work.jobs AS j WHERE j.id = f.parent_id) = 'paused'
             UNION ALL
             SELECT f.id FROM h JOIN fresh AS f ON f.parent_id = h.id
         )
