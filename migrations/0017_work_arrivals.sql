@@ -348,6 +348,7 @@ BEGIN
                          WHEN d.verdict = 'impossible' THEN 'cancelled' ELSE j.state END,
             waiting_on = CASE WHEN d.verdict = 'time' THEN 'time'
                               WHEN d.verdict IN ('completed', 'failed', 'cancelled', 'impossible') THEN NULL ELSE j.waiting_on END,
+            paused_from = CASE WHEN d.verdict IN ('completed', 'failed', 'cancelled', 'impossible') THEN NULL ELSE j.paused_from END,
             reason = CASE WHEN d.verdict = 'cancelled' THEN d.stop
                           WHEN d.verdict = 'impossible' THEN 'dependency failed' ELSE j.reason END,
             error = CASE WHEN d.verdict = 'failed' THEN '{"code": "child_failed"}' ELSE j.error END,

@@ -121,7 +121,7 @@ BEGIN
         RETURN 0;
     END IF;
     UPDATE work.jobs AS j
-    SET state = 'failed', waiting_on = NULL, reason = NULL, error = '{"code": "deadline"}',
+    SET state = 'failed', waiting_on = NULL, paused_from = NULL, reason = NULL, error = '{"code": "deadline"}',
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (late);
     -- Not before: a slot that is given back must not go to one of these.

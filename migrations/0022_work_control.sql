@@ -129,7 +129,7 @@ BEGIN
         RETURN;
     END IF;
     UPDATE work.jobs AS j
-    SET state = 'cancelled', waiting_on = NULL, reason = left(cancel.reason, 1000),
+    SET state = 'cancelled', waiting_on = NULL, paused_from = NULL, reason = left(cancel.reason, 1000),
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
     -- Not before: a slot that is given back must not go to one of these.
