@@ -176,8 +176,9 @@ BEGIN
     FROM work.jobs AS j
     WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL
     ON CONFLICT DO NOTHING;
-    UPDATE work.jobs AS j SET lease_until = NULL
-    WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL;
+    UPDATE work.jobs AS j
+    SET lease_until = NULL, paused_from = CASE WHEN dropped.outcome = 'paused' THEN j.paused_from END
+    WHERE j.id = ANY (dropped.ids) AND (j.lease_until IS NOT NULL OR j.paused_from IS NOT NULL AND dropped.outcome <> 'paused');
     IF dropped.outcome <> 'paused' THEN
         -- One that is being answered right now finds its job over.
         UPDATE work.approvals AS a SET state = 'withdrawn'
@@ -348,7 +349,7 @@ BEGIN
                          WHEN d.verdict = 'impossible' THEN 'cancelled' ELSE j.state END,
             waiting_on = CASE WHEN d.verdict = 'time' THEN 'time'
                               WHEN d.verdict IN ('completed', 'failed', 'cancelled', 'impossible') THEN NULL ELSE j.waiting_on END,
-            paused_from = CASE WHEN d.verdict IN ('completed', 'failed', 'cancelled', 'impossible') THEN NULL ELSE j.paused_from END,
+            paused_from = CASE WHEN d.verdict = 'cancelled' THEN NULL ELSE j.paused_from END,
             reason = CASE WHEN d.verdict = 'cancelled' THEN d.stop
                           WHEN d.verdict = 'impossible' THEN 'dependency failed' ELSE j.reason END,
             error = CASE WHEN d.verdict = 'failed' THEN '{"code": "child_failed"}' ELSE j.error END,

@@ -115,6 +115,12 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(specs) AS s WHERE s.parent_ref IS NOT NULL) THEN
         places := work_engine.grow(specs, places);
     END IF;
+    IF jobs @? '$[*].session_id' AND EXISTS (
+        SELECT FROM unnest(places) AS p LEFT JOIN work.sessions AS e ON e.id = p.session_id
+        WHERE p.session_id IS NOT NULL AND (e.id IS NULL OR p.owner IS NOT NULL AND e.owner IS DISTINCT FROM p.owner))
+    THEN
+        PERFORM work_engine.refuse(404, 'not_found', 'There is no such session.');
+    END IF;
     IF EXISTS (SELECT FROM unnest(places) AS p WHERE p.depth > depth_max) THEN
         PERFORM work_engine.refuse(400, 'over_limit', format('Trees are at most %s levels deep.', depth_max));
     END IF;
@@ -217,6 +223,7 @@ AS $$
 DECLARE
     ids uuid[];
     held work.jobs[];
+    own text;
 BEGIN
     SELECT array_agg(DISTINCT i.id) INTO ids
     FROM (
@@ -234,10 +241,12 @@ BEGIN
         PERFORM work_engine.refuse(404, 'not_found', 'A job that is named as parent or dependency does not exist.');
     END IF;
     -- Of others' jobs nobody learns more than that they are not there.
+    SELECT h.owner INTO own FROM unnest(held) AS h WHERE h.id = under;
     IF EXISTS (
         SELECT FROM jsonb_array_elements(jobs) AS s (spec) JOIN unnest(held) AS h
             ON h.id = coalesce((s.spec ->> 'parent_id')::uuid, CASE WHEN NOT s.spec ? 'parent_ref' THEN under END)
-        WHERE s.spec ->> 'owner' IS NOT NULL AND h.owner IS DISTINCT FROM s.spec ->> 'owner')
+        WHERE s.spec ->> 'owner' IS NOT NULL AND h.owner IS DISTINCT FROM s.spec ->> 'owner'
+           OR under IS NOT NULL AND h.owner IS DISTINCT FROM own)
     THEN
         PERFORM work_engine.refuse(404, 'not_found', 'A job that is named as parent or dependency does not exist.');
     END IF;

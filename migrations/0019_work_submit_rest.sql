@@ -197,6 +197,7 @@ CREATE FUNCTION work_engine.insert_jobs(specs work_engine.spec[], places work_en
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -219,7 +220,9 @@ BEGIN
     -- Whatever comes below what somebody holds is held with it.
     held AS MATERIALIZED (
         WITH RECURSIVE h AS (
-            SELECT f.id FROM fresh AS f JOIN work.jobs AS j ON j.id = f.parent_id AND j.state = 'paused'
+            -- A probe for each parent: a join would read the table.
+            SELECT f.id FROM fresh AS f
+            WHERE f.parent_id IS NOT NULL AND (SELECT j.state FROM work.jobs AS j WHERE j.id = f.parent_id) = 'paused'
             UNION ALL
             SELECT f.id FROM h JOIN fresh AS f ON f.parent_id = h.id
         )
@@ -306,9 +309,8 @@ BEGIN
     IF jsonb_typeof(submit_under.jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(submit_under.jobs) NOT BETWEEN 1 AND jobs_max THEN
         PERFORM work_engine.refuse(400, 'invalid', format('A submission has 1 to %s jobs.', jobs_max));
     END IF;
-    IF jsonb_array_length(submit_under.jobs) > many THEN
-        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
-    END IF;
+    PERFORM set_config('plan_cache_mode',
+        CASE WHEN jsonb_array_length(submit_under.jobs) > many THEN 'force_custom_plan' ELSE 'force_generic_plan' END, true);
     hanging := submit_under.under IS NOT NULL OR submit_under.jobs @? '$[*].parent_id';
     bound := submit_under.jobs @? '$[*].depends_on';
     IF hanging OR bound THEN

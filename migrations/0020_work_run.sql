@@ -9,7 +9,9 @@ RETURNS TABLE (
     epoch integer, failures integer, input jsonb, queue text, lease_ms bigint, steps jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
--- Plans are kept: one made for a small table must do for a large one.
+-- Plans are kept, since planning each call would cost as much as the call: one
+-- made for a small table must do for a large one.
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
@@ -135,6 +137,10 @@ CREATE FUNCTION work_engine.heartbeat(
 RETURNS TABLE (id uuid, directive text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- A plan for ten rows does for a thousand: every join ends in an index. Planning
+-- each call would cost as much as the call.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -205,6 +211,10 @@ CREATE FUNCTION work_engine.finish(
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- A plan for ten rows does for a thousand: every join ends in an index. Planning
+-- each call would cost as much as the call.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -219,8 +229,13 @@ DECLARE
     with_stream boolean;
     targets uuid[];
 BEGIN
-    SELECT array_agg(j.id), array_agg(j.epoch), array_agg(j.output), bool_or(j.parent_id IS NOT NULL), bool_or(j.limit_keys IS NOT NULL),
-           bool_or(j.stream_id IS NOT NULL)
+    IF cardinality(finish.epochs) IS DISTINCT FROM cardinality(finish.ids)
+        OR cardinality(finish.outcomes) IS DISTINCT FROM cardinality(finish.ids)
+    THEN
+        PERFORM work_engine.refuse(400, 'invalid', 'Each job has its epoch and its outcome.');
+    END IF;
+    SELECT array_agg(j.id), array_agg(j.epoch), array_agg(j.output), bool_or(j.parent_id IS NOT NULL),
+           bool_or(j.limit_keys IS NOT NULL), bool_or(j.stream_id IS NOT NULL)
     INTO held, held_epochs, results, with_parent, with_limits, with_stream
     FROM (
         SELECT j.id, j.epoch, g.output, j.parent_id, j.limit_keys, j.stream_id

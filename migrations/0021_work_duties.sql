@@ -75,19 +75,24 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    due uuid[];
-    done integer := 0;
+    delayed uuid[];
+    again uuid[];
+    done integer;
 BEGIN
-    SELECT array_agg(j.id) INTO due
+    SELECT array_agg(j.id) FILTER (WHERE j.waiting_on = 'time'), array_agg(j.id) FILTER (WHERE j.waiting_on = 'retry'), count(*)
+    INTO delayed, again, done
     FROM (
-        SELECT j.id FROM work.jobs AS j
+        SELECT j.id, j.waiting_on FROM work.jobs AS j
         WHERE j.run_at <= clock_timestamp() AND j.waiting_on IN ('time', 'retry') AND j.state = 'queued'
         ORDER BY j.run_at LIMIT promote.most
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS j;
-    IF due IS NOT NULL THEN
-        PERFORM work_engine.ready(due);
-        done := cardinality(due);
+    IF delayed IS NOT NULL THEN
+        PERFORM work_engine.ready(delayed);
+    END IF;
+    IF again IS NOT NULL THEN
+        -- They had their turn already and need not go to the end of the line.
+        PERFORM work_engine.line_up(again);
     END IF;
     done := done + work_engine.expire(promote.most);
     -- Timers and waits with an end come with a later migration.

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod auth_bypass;
 mod auth_security;
 mod auth_start;
 mod cli;
@@ -18,9 +19,12 @@ mod garbage;
 mod isolation;
 mod jobs;
 mod keys;
+mod live;
 mod mistakes;
 mod once;
+mod open_lovable;
 mod settings;
+mod streams;
 mod support;
 mod types;
 mod upgrade;

@@ -18,7 +18,7 @@ const OWN_TABLE: &str = "create table public.kept (id int primary key);
     insert into public.kept values (7);";
 
 /// A cluster to make databases in, entered as its superuser.
-struct Cluster {
+pub(crate) struct Cluster {
     _server: Ferrobase,
     socket_dir: String,
     port: String,
@@ -26,7 +26,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = project(&[]);
         let server = Ferrobase::dev(folder.path());
         let file = std::fs::read_to_string(postmaster_file(folder.path()).unwrap()).unwrap();
@@ -43,7 +43,7 @@ impl Cluster {
     }
 
     /// Runs statements, returns what they print.
-    fn sql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(psql())
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
             .args([
@@ -62,7 +62,7 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!(
             "postgresql://supabase_admin:upgrade@127.0.0.1:{}/{database}",
             self.port

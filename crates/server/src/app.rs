@@ -162,15 +162,21 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database.filter(|_| config.jobs.enabled).map(|target| {
-            let pool = Pool::new(&target, &few, &back);
-            wire::work::rooms(&config, &pool, &back, context)
+            let given = wire::work::Given {
+                config: &config,
+                pool: Pool::new(&target, &few, &back),
+                requests: &data.pool,
+                tasks: &back,
+                leaving: front.token(),
+            };
+            wire::work::rooms(&given, context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
-        wire::gauges(&metrics, &data);
+        wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();

@@ -5,6 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
+use tokio_util::sync::CancellationToken;
+
+use crate::routes;
+use crate::store::Store;
+use crate::streams::{Given, Streams};
+use crate::sweep;
 
 /// What the room is made of.
 pub struct Parts {
@@ -12,8 +18,12 @@ pub struct Parts {
     pub pool: Pool,
     /// The engine's role in the database.
     pub role: Arc<str>,
+    /// The connections of callers' requests.
+    pub requests: Pool,
     /// What its services run in.
     pub tasks: Tasks,
+    /// Cancelled when the server takes no more requests.
+    pub leaving: CancellationToken,
     /// Time, for what the database's clock is not asked about.
     pub clock: Clock,
     /// Randomness.
@@ -22,20 +32,43 @@ pub struct Parts {
 
 /// The sessions of a project.
 pub struct Sessions {
-    /// What it is made of.
-    parts: Parts,
+    /// Statements of callers.
+    pub(crate) store: Store,
+    /// The event log.
+    streams: Arc<Streams>,
 }
 
 impl Sessions {
-    /// Builds the room.
+    /// Builds the room and starts what works beside requests.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts })
+        let store = Store::new(parts.requests.clone());
+        let (pool, role) = (parts.pool.clone(), Arc::clone(&parts.role));
+        let sweeping = sweep::keep_swept(pool, role, parts.tasks.token());
+        parts.tasks.spawn("sweep_files", sweeping);
+        let streams = Streams::start(Given {
+            pool: parts.pool,
+            role: parts.role,
+            requests: parts.requests,
+            tasks: parts.tasks,
+            leaving: parts.leaving,
+            clock: parts.clock,
+            rng: parts.rng,
+            chunks_kept: None,
+        });
+        Arc::new(Self { store, streams })
+    }
+
+    /// The event log, for whoever writes to it in process or has another
+    /// address for it.
+    #[must_use]
+    pub fn streams(&self) -> &Arc<Streams> {
+        &self.streams
     }
 
     /// Its routes, under `/sessions/v1`.
     pub fn router(self: Arc<Self>) -> Router {
-        tracing::debug!(role = &*self.parts.role, "Sessions are served");
-        Router::new()
+        let streams = Arc::clone(&self.streams).router();
+        routes::router().with_state(self).merge(streams)
     }
 }

@@ -57,8 +57,8 @@ pub(super) async fn begin(
 ) -> Result<Response> {
     let (id, key) = (held(&room, &who, &place).await?, key(&place)?);
     begin.check()?;
-    let begun = room.step_begin(id, key, &begin).await?;
-    Ok(reply(StatusCode::OK, &begun))
+    let verdict = room.step_begin(id, key, &begin).await?;
+    Ok(reply(StatusCode::OK, &verdict))
 }
 
 #[derive(Deserialize)]

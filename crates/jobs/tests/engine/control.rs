@@ -54,6 +54,8 @@ async fn a_cancelled_tree_is_over_at_once() {
     let sql = "SELECT to_jsonb(outcome) FROM work.attempts";
     assert_eq!(work.ask(sql, &[]).await.unwrap(), "cancelled");
     assert_eq!(work.cancel(&ids[1]).await, 0, "what is over stays as it is");
+    work.pause(&ids[5]).await;
+    assert_eq!(work.cancel(&ids[5]).await, 1, "paused or not");
     work.assert_sound().await;
     let sql = "SELECT jsonb_agg(c) FROM work_engine.cancel($1, 'x') AS c";
     assert_eq!(

@@ -213,82 +213,31 @@ async fn circles_are_refused_and_nothing_is_inserted() {
 async fn what_makes_no_sense_is_refused() {
     let db = TestDb::new().await;
     let mut work = Work::on(&db).await;
-    let mine = work.one(json!({"type": "mine", "owner": "ada"})).await;
-    let over = work.one(json!({"group": true})).await;
-    let nobody = "00000000-0000-7000-8000-000000000000";
-    let cases = [
-        (json!([]), "PT400", "invalid"),
-        (json!({"type": "a"}), "PT400", "invalid"),
-        (json!([{"name": "no type"}]), "PT400", "invalid"),
-        (
-            json!([{"type": "a", "parent_ref": "x"}]),
-            "PT400",
-            "invalid",
+    let mine = work.one(json!({"type": "mine"})).await;
+    for jobs in [
+        json!([]),
+        json!({"type": "a"}),
+        json!([{"name": "no type"}]),
+        json!([{"type": "a", "parent_ref": "x"}]),
+        json!([{"type": "a", "depends_on": [{"ref": "x"}]}]),
+        json!([{"type": "a", "depends_on": [{"id": mine, "when": "maybe"}]}]),
+        json!([{"ref": "a", "type": "a"}, {"ref": "a", "type": "b"}]),
+        json!([{"ref": "a", "type": "a"}, {"group": true, "depends_on": [{"ref": "a"}]}]),
+        json!([{"type": "a", "depends_on": [{"id": mine}], "need": 2}]),
+        json!(
+            (0..10_001)
+                .map(|_| json!({"type": "a"}))
+                .collect::<Vec<_>>()
         ),
-        (
-            json!([{"type": "a", "depends_on": [{"ref": "x"}]}]),
-            "PT400",
-            "invalid",
-        ),
-        (
-            json!([{"type": "a", "depends_on": [{"id": mine, "when": "maybe"}]}]),
-            "PT400",
-            "invalid",
-        ),
-        (
-            json!([{"ref": "a", "type": "a"}, {"ref": "a", "type": "b"}]),
-            "PT400",
-            "invalid",
-        ),
-        (
-            json!([{"ref": "a", "type": "a"}, {"group": true, "depends_on": [{"ref": "a"}]}]),
-            "PT400",
-            "invalid",
-        ),
-        (
-            json!([{"type": "a", "depends_on": [{"id": mine}], "need": 2}]),
-            "PT400",
-            "invalid",
-        ),
-        (
-            json!([{"type": "a", "depends_on": [{"id": nobody}]}]),
-            "PT404",
-            "not_found",
-        ),
-        (
-            json!([{"type": "a", "parent_id": nobody}]),
-            "PT404",
-            "not_found",
-        ),
-        // Whose it is is not told.
-        (
-            json!([{"type": "a", "owner": "bob", "parent_id": mine}]),
-            "PT404",
-            "not_found",
-        ),
-        (
-            json!([{"type": "a", "owner": "bob", "depends_on": [{"id": mine}]}]),
-            "PT404",
-            "not_found",
-        ),
-        (
-            json!([{"type": "a", "parent_id": over}]),
-            "PT409",
-            "conflict",
-        ),
-    ];
-    for (jobs, code, word) in cases {
+    ] {
+        let refusal = refused(work.try_submit(&jobs).await);
         assert_eq!(
-            refused(work.try_submit(&jobs).await),
-            pair(code, word),
-            "{jobs}"
+            refusal,
+            pair("PT400", "invalid"),
+            "{:.200}",
+            jobs.to_string()
         );
     }
-    let many: Vec<Value> = (0..10_001).map(|_| json!({"type": "a"})).collect();
-    assert_eq!(
-        refused(work.try_submit(&json!(many)).await),
-        pair("PT400", "invalid")
-    );
     let mut deep = vec![json!({"ref": "0", "group": true})];
     deep.extend(
         (1..=17).map(
@@ -301,7 +250,30 @@ async fn what_makes_no_sense_is_refused() {
     );
     deep.pop();
     work.submit(json!(deep)).await;
-    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 2 + 17);
+    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 1 + 17);
+}
+
+#[tokio::test]
+async fn jobs_hang_on_jobs_that_are_there_and_their_owners_own() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    let hers = work.one(json!({"type": "hers", "owner": "ada"})).await;
+    let over = work.one(json!({"group": true})).await;
+    let nobody = "00000000-0000-7000-8000-000000000000";
+    for job in [
+        json!({"type": "a", "depends_on": [{"id": nobody}]}),
+        json!({"type": "a", "parent_id": nobody}),
+        json!({"type": "a", "owner": "bob", "parent_id": hers}),
+        json!({"type": "a", "owner": "bob", "depends_on": [{"id": hers}]}),
+    ] {
+        let refusal = refused(work.try_submit(&json!([job])).await);
+        assert_eq!(refusal, pair("PT404", "not_found"), "{job}");
+    }
+    let late = json!([{"type": "a", "parent_id": over}]);
+    assert_eq!(
+        refused(work.try_submit(&late).await),
+        pair("PT409", "conflict")
+    );
 }
 
 #[tokio::test]
@@ -350,5 +322,40 @@ async fn children_of_a_paused_job_are_paused() {
     work.assert_sound().await;
     assert_eq!(work.resume(&group).await, 3);
     assert_eq!(work.claim(10).await.len(), 2);
+    work.assert_sound().await;
+}
+
+#[tokio::test]
+async fn nobody_gets_into_another_owners_session_or_tree() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    work.run("INSERT INTO work.sessions (owner) VALUES ('ada')", &[])
+        .await;
+    let session = work
+        .ask("SELECT to_jsonb(id) FROM work.sessions", &[])
+        .await
+        .unwrap();
+    let gone = pair("PT404", "not_found");
+    for job in [
+        json!({"type": "a", "owner": "bob", "session_id": session}),
+        json!({"type": "a", "session_id": "00000000-0000-7000-8000-000000000000"}),
+    ] {
+        assert_eq!(refused(work.try_submit(&json!([job])).await), gone, "{job}");
+    }
+    let hers = work
+        .one(json!({"type": "a", "session_id": session, "queue": "other"}))
+        .await;
+    assert_eq!(work.job(&hers).await["owner"], "ada", "the session's");
+    work.one(json!({"type": "b", "owner": "bob"})).await;
+    let his = work.next().await;
+    for child in [
+        json!({"type": "c", "parent_id": hers}),
+        json!({"type": "c", "owner": "ada"}),
+        json!({"type": "c", "session_id": session}),
+        json!({"type": "c", "depends_on": [{"id": hers}]}),
+    ] {
+        let born = work.spawn(&his, &json!([child])).await;
+        assert_eq!(refused(born), gone, "{child}");
+    }
     work.assert_sound().await;
 }

@@ -85,6 +85,33 @@ async fn a_retry_and_a_release_give_their_slot_back() {
 }
 
 #[tokio::test]
+async fn a_tree_that_is_stopped_grants_its_slots_to_others_and_not_to_itself() {
+    for stop in [
+        "SELECT count(*) FROM work_engine.cancel($1::uuid, 'enough')",
+        "SELECT count(*) FROM work_engine.pause($1::uuid)",
+        "WITH late AS (UPDATE work.jobs SET deadline_at = clock_timestamp() WHERE root_id = $1::uuid RETURNING 1) SELECT count(*) FROM late",
+    ] {
+        let mut world = World::new().await;
+        world.ask(LIMIT, &["k", "1"]).await;
+        let shot = json!({"parent_ref": "map", "type": "shot", "limit_keys": ["k"]});
+        let made = world
+            .submit(json!([{"ref": "map", "type": "g", "group": true}, shot, shot, shot]))
+            .await;
+        let other = world.submit(jobs(1, &["k"])).await;
+        world.claim().await.expect("the first shot");
+        world.ask(stop, &[&made[0]]).await;
+        world.ask("SELECT work_engine.promote(100)", &[]).await;
+        world.ask("SELECT work_engine.arrive_some(100)", &[]).await;
+        world.check().await;
+        assert_eq!(
+            world.claim().await.map(|c| c.job),
+            other.first().cloned(),
+            "{stop}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn all_of_several_keys_are_needed() {
     let mut world = World::new().await;
     world.ask(LIMIT, &["tenant", "2"]).await;

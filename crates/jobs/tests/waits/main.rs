@@ -5,6 +5,7 @@
 
 mod answers;
 mod budgets;
+mod chaos;
 mod limits;
 mod over_http;
 mod schedules;

@@ -1,4 +1,4 @@
--- Why: the rest of what 0040 begins: steps and waits of a job that a worker
+-- Why: the rest of what 0029 begins: steps and waits of a job that a worker
 -- holds, and what people do to whole jobs, each behind the same guard.
 -- Lock impact: creates functions only; no existing relation is locked.
 
