@@ -5,14 +5,15 @@
 -- same at every replay. Signals that came earlier are taken at once.
 -- Where any of several waits wakes the job, the first one wins and the others
 -- are forgotten in the same transaction: a replay sees one winner for ever.
--- Lock impact: adds a column without a default to work.jobs.
+-- Lock impact: adds columns without defaults to work.jobs.
 
 ALTER TABLE work.jobs
     -- Of a suspended job: whether any of its waits wakes it, or only all of them.
-    ADD COLUMN wait_mode text CHECK (wait_mode IN ('any', 'all'));
+    ADD COLUMN wait_mode text CHECK (wait_mode IN ('any', 'all')),
+    -- Their keys. What the same claim waited for before is not among them.
+    ADD COLUMN waits text[];
 
--- A job's waits since it was last suspended are its steps of this epoch that
--- are no calls. Over when one of them is (`any`) or all are (`all`).
+-- Over when one of a job's waits is (`any`) or all are (`all`).
 CREATE FUNCTION work_engine.waits_over(job uuid)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -25,7 +26,7 @@ BEGIN
             ELSE bool_or(s.state <> 'waiting' OR (s.kind = 'children' AND j.children_open = 0))
         END, true)
     FROM work.jobs AS j
-    LEFT JOIN work.steps AS s ON s.job_id = j.id AND s.epoch = j.epoch AND s.kind <> 'call'
+    LEFT JOIN work.steps AS s ON s.job_id = j.id AND s.key = ANY (j.waits) AND s.kind <> 'call'
     WHERE j.id = waits_over.job
     GROUP BY j.id);
 END;
@@ -210,7 +211,8 @@ BEGIN
     )
     SELECT array_agg(DISTINCT s.kind) INTO kinds FROM waiting AS s WHERE (SELECT count(t.done) FROM told AS t) >= 0;
     UPDATE work.jobs AS t
-    SET lease_until = NULL, worker = NULL, wait_mode = park.mode, reason = NULL, updated_at = clock_timestamp(),
+    SET lease_until = NULL, worker = NULL, wait_mode = park.mode,
+        waits = array(SELECT e.wait ->> 'key' FROM jsonb_array_elements(park.waits) AS e (wait) WHERE NOT over ? (e.wait ->> 'key')), reason = NULL, updated_at = clock_timestamp(),
         -- Children first: their arrivals wake those that wait for them.
         waiting_on = CASE
             WHEN 'children' = ANY (kinds) THEN 'children'

@@ -45,3 +45,6 @@ pub use world::{
 
 /// A job whose workers died this often is thought to kill them.
 pub const CRASHES_MAX: u32 = 5;
+
+#[cfg(test)]
+mod tests;

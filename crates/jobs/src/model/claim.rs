@@ -34,16 +34,17 @@ impl Turn<'_> {
 
     /// The lease is longer, or the worker hears why it has none.
     pub(super) fn heartbeat(&mut self, id: Id, epoch: u32, lease: Time) -> Said {
-        let state = self.known(id)?.state;
+        let job = self.known(id)?;
+        let (state, own) = (job.state, job.epoch == epoch);
         if self.fence(id, epoch).is_ok() {
             let until = self.now + lease;
             self.job_mut(id).lease_until = Some(until);
             return Ok(Answer::Done);
         }
         Ok(Answer::Leave(match state {
-            State::Cancelled => "cancel",
-            State::Paused => "pause",
-            State::Queued | State::Running | State::Completed | State::Failed => "lost",
+            State::Cancelled if own => "cancel",
+            State::Paused if own => "pause",
+            _ => "lost",
         }))
     }
 

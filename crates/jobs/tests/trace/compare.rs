@@ -63,11 +63,6 @@ fn fields(world: &World, job: &Job, row: &Value) -> Vec<(&'static str, String, S
     if job.state == State::Failed {
         add("error", job.error.unwrap_or("").into(), "code");
     }
-    if job.state == State::Cancelled {
-        let fell = matches!(job.reason, Some("dependency failed" | "sibling failed"));
-        let theirs = row["fell"].as_bool().unwrap_or(false);
-        fields.push(("fell with others", fell.to_string(), theirs.to_string()));
-    }
     counters(world, job, row, &mut fields);
     fields
 }
