@@ -35,6 +35,9 @@ BEGIN
     IF held IS NOT NULL THEN
         PERFORM work_engine.number(held, append.streams, append.jobs, append.kinds, append.data);
     END IF;
+    IF cardinality(held) = (SELECT count(DISTINCT g.stream) FROM unnest(append.streams) AS g (stream)) THEN
+        RETURN;
+    END IF;
     INSERT INTO work_engine.unnumbered (stream_id, job_id, kind, data)
     SELECT g.stream, g.job, g.kind, coalesce(g.data, '{}')
     FROM unnest(append.streams, append.jobs, append.kinds, append.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
@@ -49,6 +52,8 @@ CREATE FUNCTION work_engine.number(held uuid[], streams uuid[], jobs uuid[], kin
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -71,7 +76,7 @@ BEGIN
     counted AS (
         UPDATE work.streams AS s SET last_seq = s.last_seq + p.most
         FROM (SELECT p.stream_id, max(p.place) AS most FROM placed AS p GROUP BY p.stream_id) AS p
-        WHERE s.id = p.stream_id
+        WHERE s.id = p.stream_id AND s.id = ANY (held)
         RETURNING s.id, s.last_seq - p.most AS base
     ),
     told AS (
@@ -168,6 +173,8 @@ CREATE FUNCTION work_engine.place(ids uuid[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -195,7 +202,7 @@ BEGIN
     UPDATE work.jobs AS j
     SET sort_key = coalesce(t.sort_key, extract(epoch FROM clock_timestamp())::double precision)
     FROM mine AS m LEFT JOIN turns AS t ON t.id = m.id
-    WHERE j.id = m.id;
+    WHERE j.id = m.id AND j.id = ANY (ids);
 END;
 $$;
 COMMENT ON FUNCTION work_engine.place(uuid[]) IS

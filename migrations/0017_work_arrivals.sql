@@ -11,7 +11,9 @@ ALTER TABLE work.jobs
     ADD COLUMN deps_need integer NOT NULL DEFAULT 0,
     -- How much of this job's weight its parent has been told of while it was
     -- not over; of a job that is over it is all.
-    ADD COLUMN weight_told real NOT NULL DEFAULT 0;
+    ADD COLUMN weight_told real NOT NULL DEFAULT 0,
+    -- How often it was begun anew after its end.
+    ADD COLUMN retries integer NOT NULL DEFAULT 0;
 -- An arrival may also be an order: the parent is over or gives up.
 ALTER TABLE work_engine.arrivals DROP CONSTRAINT arrivals_kind_check;
 ALTER TABLE work_engine.arrivals
@@ -128,28 +130,40 @@ $$;
 COMMENT ON FUNCTION work_engine.ended(uuid[]) IS
     'Leaves the news of jobs that have just ended for their parents and dependants, and returns whom it is for.';
 
-CREATE FUNCTION work_engine.order_cancel(parents uuid[], reason text)
+CREATE FUNCTION work_engine.order_cancel(parents uuid[], reason text, deep boolean)
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- One probe for each parent, however large the table has become.
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
 BEGIN
-    WITH orders AS (
+    WITH RECURSIVE below AS (
+        SELECT c.id, c.parent_id, c.state FROM work.jobs AS c WHERE c.parent_id = ANY (parents)
+        UNION ALL
+        -- A handler that is over may have left children at work.
+        SELECT c.id, c.parent_id, c.state
+        FROM below AS b JOIN work.jobs AS c ON c.parent_id = b.id
+        WHERE order_cancel.deep AND b.state NOT IN ('queued', 'running', 'paused')
+    ),
+    orders AS (
         INSERT INTO work_engine.arrivals (job_id, kind, source_id, state)
-        SELECT c.id, 'cancel', c.parent_id, order_cancel.reason
-        FROM work.jobs AS c
-        WHERE c.parent_id = ANY (parents) AND c.state IN ('queued', 'running', 'paused')
+        SELECT b.id, 'cancel', b.parent_id, order_cancel.reason
+        FROM below AS b
+        WHERE b.state IN ('queued', 'running', 'paused')
         RETURNING job_id
     )
     SELECT array_agg(o.job_id) INTO targets FROM orders AS o;
     RETURN targets;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.order_cancel(uuid[], text) IS
-    'Tells the children that are not over to give up, and returns them. With the parents locked nobody can add another.';
+COMMENT ON FUNCTION work_engine.order_cancel(uuid[], text, boolean) IS
+    'Tells the children that are not over to give up, with `deep` also those below children that are over, and returns them. With the parents locked nobody can add another.';
 
 CREATE FUNCTION work_engine.dropped(ids uuid[], outcome text)
 RETURNS void
@@ -162,8 +176,9 @@ BEGIN
     FROM work.jobs AS j
     WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL
     ON CONFLICT DO NOTHING;
-    UPDATE work.jobs AS j SET lease_until = NULL
-    WHERE j.id = ANY (dropped.ids) AND j.lease_until IS NOT NULL;
+    UPDATE work.jobs AS j
+    SET lease_until = NULL, paused_from = CASE WHEN dropped.outcome = 'paused' THEN j.paused_from END
+    WHERE j.id = ANY (dropped.ids) AND (j.lease_until IS NOT NULL OR j.paused_from IS NOT NULL AND dropped.outcome <> 'paused');
     IF dropped.outcome <> 'paused' THEN
         -- One that is being answered right now finds its job over.
         UPDATE work.approvals AS a SET state = 'withdrawn'
@@ -210,11 +225,11 @@ BEGIN
         applied := applied + news;
         wanted := NULL;
         IF failing IS NOT NULL THEN
-            wanted := work_engine.order_cancel(failing, 'sibling failed');
+            wanted := work_engine.order_cancel(failing, 'sibling failed', false);
         END IF;
         IF stopped IS NOT NULL THEN
             PERFORM work_engine.dropped(stopped, 'cancelled');
-            wanted := wanted || work_engine.order_cancel(stopped, 'parent cancelled');
+            wanted := wanted || work_engine.order_cancel(stopped, 'parent cancelled', true);
         END IF;
         IF ready IS NOT NULL THEN
             PERFORM work_engine.ready(ready);
@@ -239,6 +254,8 @@ CREATE FUNCTION work_engine.advance(held uuid[])
 RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -251,7 +268,7 @@ BEGIN
           AND j.weight * j.progress <> j.weight_told
     ),
     told AS (
-        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id
+        UPDATE work.jobs AS j SET weight_told = j.weight * j.progress FROM moved AS m WHERE j.id = m.id AND j.id = ANY (held)
     ),
     news AS (
         INSERT INTO work_engine.arrivals (job_id, kind, source_id, weight)
@@ -270,6 +287,8 @@ CREATE FUNCTION work_engine.apply(
     OUT failing uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Its lists may be long, which a plan made once does not know.
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -337,7 +356,7 @@ BEGIN
                                THEN clock_timestamp() ELSE j.finished_at END,
             updated_at = clock_timestamp()
         FROM judged AS d
-        WHERE j.id = d.id AND (d.news > 0 OR d.verdict IS NOT NULL)
+        WHERE j.id = d.id AND j.id = ANY (held) AND (d.news > 0 OR d.verdict IS NOT NULL)
     )
     SELECT sum(d.news)::integer,
            array_agg(d.id) FILTER (WHERE d.verdict IN ('completed', 'failed', 'cancelled', 'impossible')),

@@ -11,16 +11,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found work_engine.place[];
+    conflict boolean;
 BEGIN
-    IF EXISTS (
-        SELECT FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
-        JOIN LATERAL work_engine.same_job(s, p) AS o (id) ON true JOIN work.jobs AS j ON j.id = o.id
-        WHERE j.input IS DISTINCT FROM s.input)
-    THEN
-        PERFORM work_engine.refuse(409, 'conflict', 'The key or name belongs to a job with another input.');
-    END IF;
     WITH RECURSIVE d AS MATERIALIZED (
-        SELECT p.*, work_engine.same_job(s, p) AS same, s.name FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
+        SELECT p.*, work_engine.same_job(s, p) AS same, s.name, s.input FROM unnest(specs) AS s JOIN unnest(places) AS p ON p.ord = s.ord
     ),
     -- What hangs below a job that is there already came with it then.
     old_ones AS (
@@ -31,9 +25,13 @@ BEGIN
         WHERE d.same IS NULL
     )
     SELECT array_agg(ROW (d.ord, d.ref, d.id, d.parent_id, d.root_id, d.depth, d.owner, d.session_id, d.priority, d.tells,
-                          d.width_key, d.width, o.old, o.ord IS NOT NULL)::work_engine.place ORDER BY d.ord)
-    INTO found
+                          d.width_key, d.width, o.old, o.ord IS NOT NULL)::work_engine.place ORDER BY d.ord),
+           bool_or(d.same IS NOT NULL AND d.input IS DISTINCT FROM (SELECT j.input FROM work.jobs AS j WHERE j.id = d.same))
+    INTO found, conflict
     FROM d LEFT JOIN old_ones AS o ON o.ord = d.ord;
+    IF conflict THEN
+        PERFORM work_engine.refuse(409, 'conflict', 'The key or name belongs to a job with another input.');
+    END IF;
     RETURN found;
 END;
 $$;
@@ -218,14 +216,22 @@ BEGIN
             WHERE c.parent_id IS NOT NULL GROUP BY c.parent_id) AS k ON k.parent_id = p.id
         WHERE NOT p.skip
     ),
+    -- Whatever comes below what somebody holds is held with it.
+    held AS MATERIALIZED (
+        WITH RECURSIVE h AS (
+            SELECT f.id FROM fresh AS f JOIN work.jobs AS j ON j.id = f.parent_id AND j.state = 'paused'
+            UNION ALL
+            SELECT f.id FROM h JOIN fresh AS f ON f.parent_id = h.id
+        )
+        SELECT h.id FROM h
+    ),
     gated AS MATERIALIZED (
         SELECT f.*, CASE
             WHEN f.is_group THEN 'children'
             WHEN f.deps > 0 THEN 'dependencies'
             WHEN f.run_at > clock_timestamp() THEN 'time'
             WHEN cardinality(f.keys) > 0 THEN 'limit' END AS gate,
-            CASE WHEN f.parent_id IS NOT NULL THEN EXISTS (
-                SELECT FROM work.jobs AS j WHERE j.id = f.parent_id AND j.state = 'paused') END AS parent_paused
+            f.id IN (SELECT h.id FROM held AS h) AS parent_paused
         FROM fresh AS f
     ),
     heads AS MATERIALIZED (
@@ -282,10 +288,14 @@ CREATE FUNCTION work_engine.submit_under(jobs jsonb, under uuid)
 RETURNS TABLE (ordinal integer, id uuid, is_new boolean, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- So that what is set below ends with the call.
+SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE
     jobs_max CONSTANT integer := 10000;
+    -- Up to here a plan made once will do.
+    many CONSTANT integer := 250;
     specs work_engine.spec[];
     places work_engine.place[];
     edges work_engine.edge[];
@@ -295,6 +305,9 @@ DECLARE
 BEGIN
     IF jsonb_typeof(submit_under.jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(submit_under.jobs) NOT BETWEEN 1 AND jobs_max THEN
         PERFORM work_engine.refuse(400, 'invalid', format('A submission has 1 to %s jobs.', jobs_max));
+    END IF;
+    IF jsonb_array_length(submit_under.jobs) > many THEN
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
     END IF;
     hanging := submit_under.under IS NOT NULL OR submit_under.jobs @? '$[*].parent_id';
     bound := submit_under.jobs @? '$[*].depends_on';
@@ -312,7 +325,7 @@ BEGIN
         PERFORM work_engine.refuse_cycles(specs, places, edges);
         PERFORM work_engine.refuse_old_cycles(places, edges);
     END IF;
-    made := work_engine.insert_jobs(specs, places, edges);
+    made := work_engine.try_insert(specs, places, edges);
     IF coalesce(cardinality(made), 0) < (SELECT count(*) FROM unnest(places) AS p WHERE NOT p.skip) THEN
         -- Somebody took a key in between, or it is there twice: now it is old.
         places := work_engine.find_lost(specs, places, edges, made);
@@ -327,6 +340,28 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION work_engine.submit_under(jsonb, uuid) IS 'submit, with a parent for those that name none.';
+
+CREATE FUNCTION work_engine.try_insert(specs work_engine.spec[], places work_engine.place[], edges work_engine.edge[])
+RETURNS uuid[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(specs) AS s WHERE s.idempotency_key IS NOT NULL)
+        OR NOT EXISTS (SELECT FROM unnest(specs) AS s WHERE s.parent_ref IS NOT NULL)
+    THEN
+        RETURN work_engine.insert_jobs(specs, places, edges);
+    END IF;
+    BEGIN
+        RETURN work_engine.insert_jobs(specs, places, edges);
+    EXCEPTION WHEN foreign_key_violation THEN
+        -- The parent's key was taken in between, so its children have none.
+        RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'A key was taken meanwhile; try again.';
+    END;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.try_insert(work_engine.spec[], work_engine.place[], work_engine.edge[]) IS
+    'insert_jobs, for trees whose root may turn out to be there already.';
 
 CREATE FUNCTION work_engine.find_lost(specs work_engine.spec[], places work_engine.place[], edges work_engine.edge[], made uuid[])
 RETURNS work_engine.place[]

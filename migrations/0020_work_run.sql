@@ -69,16 +69,22 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        UPDATE work.jobs AS j
-        SET state = 'running', epoch = j.epoch + 1, worker = claim.worker, code_version = claim.code_version,
-            lease_until = clock_timestamp() + claim.lease, reason = NULL,
-            deadline_at = CASE WHEN j.started_at IS NULL AND j.time_limit IS NOT NULL
-                               THEN least(j.deadline_at, clock_timestamp() + j.time_limit) ELSE j.deadline_at END,
-            started_at = coalesce(j.started_at, clock_timestamp()), updated_at = clock_timestamp()
-        WHERE j.id = ANY (picked)
-        RETURNING j.id, j.root_id, j.parent_id, j.session_id, j.stream_id, j.owner, j.type, j.name, j.epoch, j.failures, j.input,
-            j.queue, (extract(epoch FROM claim.lease) * 1000)::bigint,
-            CASE WHEN j.epoch > 1 OR j.forked_from IS NOT NULL THEN work_engine.done_steps(j.id) END;
+        WITH taken AS (
+            UPDATE work.jobs AS j
+            SET state = 'running', epoch = j.epoch + 1, worker = claim.worker, code_version = claim.code_version,
+                lease_until = clock_timestamp() + claim.lease, reason = NULL,
+                deadline_at = CASE WHEN j.started_at IS NULL AND j.time_limit IS NOT NULL
+                                   THEN least(j.deadline_at, clock_timestamp() + j.time_limit) ELSE j.deadline_at END,
+                started_at = coalesce(j.started_at, clock_timestamp()), updated_at = clock_timestamp()
+            WHERE j.id = ANY (picked)
+            RETURNING j.id, j.root_id, j.parent_id, j.session_id, j.stream_id, j.owner, j.type, j.name, j.epoch, j.failures, j.input,
+                j.queue, j.forked_from, j.priority, j.sort_key
+        )
+        SELECT t.id, t.root_id, t.parent_id, t.session_id, t.stream_id, t.owner, t.type, t.name, t.epoch, t.failures, t.input,
+            t.queue, (extract(epoch FROM claim.lease) * 1000)::bigint,
+            CASE WHEN t.epoch > 1 OR t.forked_from IS NOT NULL THEN work_engine.done_steps(t.id) END
+        FROM taken AS t
+        ORDER BY t.priority DESC, t.sort_key, t.id;
     IF telling THEN
         PERFORM work_engine.tell_as(picked, 'job.started');
     END IF;
@@ -133,36 +139,28 @@ AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[];
+    done real[];
+    said text[];
     moved uuid[];
 BEGIN
-    SELECT array_agg(j.id) INTO held
+    SELECT array_agg(j.id), array_agg(j.progress), array_agg(j.message), array_agg(j.id) FILTER (WHERE j.moved)
+    INTO held, done, said, moved
     FROM (
-        SELECT j.id FROM unnest(heartbeat.ids, heartbeat.epochs) AS g (id, epoch)
+        SELECT j.id, n.progress, n.message,
+               abs(n.progress - j.progress) >= 0.005 OR n.message IS DISTINCT FROM j.message AS moved
+        FROM unnest(heartbeat.ids, heartbeat.epochs, heartbeat.progress, heartbeat.messages) AS g (id, epoch, progress, message)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
+        CROSS JOIN LATERAL (SELECT
+            -- A parent's progress is its children's.
+            CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(least(1, greatest(0, g.progress)), j.progress) END,
+            coalesce(left(g.message, 1000), j.message)) AS n (progress, message)
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
         ORDER BY j.id FOR NO KEY UPDATE OF j
     ) AS j;
-    WITH given AS (
-        SELECT g.id, least(1, greatest(0, g.progress)) AS progress, left(g.message, 1000) AS message
-        FROM unnest(heartbeat.ids, heartbeat.progress, heartbeat.messages) AS g (id, progress, message)
-        WHERE g.id = ANY (held)
-    ),
-    before AS (
-        SELECT j.id, j.progress, j.message FROM work.jobs AS j WHERE j.id = ANY (held)
-    ),
-    changed AS (
-        UPDATE work.jobs AS j
-        SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(),
-            -- A parent's progress is its children's.
-            progress = CASE WHEN j.children_total > 0 THEN j.progress ELSE coalesce(g.progress, j.progress) END,
-            message = coalesce(g.message, j.message)
-        FROM given AS g
-        WHERE j.id = g.id
-        RETURNING j.id, j.progress, j.message
-    )
-    SELECT array_agg(c.id) INTO moved
-    FROM changed AS c JOIN before AS b ON b.id = c.id
-    WHERE abs(c.progress - b.progress) >= 0.005 OR c.message IS DISTINCT FROM b.message;
+    UPDATE work.jobs AS j
+    SET lease_until = clock_timestamp() + heartbeat.lease, updated_at = clock_timestamp(), progress = h.progress, message = h.message
+    FROM unnest(held, done, said) AS h (id, progress, message)
+    WHERE j.id = h.id;
     IF moved IS NOT NULL THEN
         PERFORM work_engine.tell_progress(moved);
         -- Parents hear of it with the duty's next round, many children at once.
@@ -211,6 +209,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     held uuid[];
+    held_epochs integer[];
     results jsonb[];
     plain boolean;
     ended uuid[];
@@ -220,11 +219,11 @@ DECLARE
     with_stream boolean;
     targets uuid[];
 BEGIN
-    SELECT array_agg(j.id), array_agg(j.output), bool_or(j.parent_id IS NOT NULL), bool_or(j.limit_keys IS NOT NULL),
+    SELECT array_agg(j.id), array_agg(j.epoch), array_agg(j.output), bool_or(j.parent_id IS NOT NULL), bool_or(j.limit_keys IS NOT NULL),
            bool_or(j.stream_id IS NOT NULL)
-    INTO held, results, with_parent, with_limits, with_stream
+    INTO held, held_epochs, results, with_parent, with_limits, with_stream
     FROM (
-        SELECT j.id, g.output, j.parent_id, j.limit_keys, j.stream_id
+        SELECT j.id, j.epoch, g.output, j.parent_id, j.limit_keys, j.stream_id
         FROM unnest(finish.ids, finish.epochs, finish.outputs) AS g (id, epoch, output)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
@@ -241,7 +240,7 @@ BEGIN
             ended := held;
         ELSE
             SELECT f.ended, f.again INTO ended, again
-            FROM work_engine.finish_mixed(held, finish.ids, finish.outcomes, finish.outputs, finish.errors,
+            FROM work_engine.finish_mixed(held, finish.ids, finish.epochs, finish.outcomes, finish.outputs, finish.errors,
                 finish.retryable, finish.delays) AS f;
         END IF;
         IF with_limits THEN
@@ -261,16 +260,21 @@ BEGIN
         END IF;
     END IF;
     RETURN QUERY
-        SELECT g.id, CASE WHEN h.id IS NULL THEN NULL WHEN plain THEN 'completed' ELSE
-            (SELECT j.state FROM work.jobs AS j WHERE j.id = g.id) END
-        FROM unnest(finish.ids) AS g (id) LEFT JOIN (SELECT DISTINCT d.id FROM unnest(held) AS d (id)) AS h ON h.id = g.id;
+        SELECT g.id, max(g.state)
+        FROM (
+            SELECT u.id, u.epoch, NULL::text AS state FROM unnest(finish.ids, finish.epochs) AS u (id, epoch)
+            UNION ALL
+            SELECT h.id, h.epoch, CASE WHEN plain THEN 'completed' ELSE (SELECT j.state FROM work.jobs AS j WHERE j.id = h.id) END
+            FROM unnest(held, held_epochs) AS h (id, epoch)
+        ) AS g
+        GROUP BY g.id, g.epoch;
 END;
 $$;
 COMMENT ON FUNCTION work_engine.finish(uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
     'Ends attempts: completed, failed or released. Null as a state: the job was no longer this worker''s, and nothing changed.';
 
 CREATE FUNCTION work_engine.finish_mixed(
-    held uuid[], ids uuid[], outcomes text[], outputs jsonb[], errors jsonb[], retryable boolean[], delays interval[],
+    held uuid[], ids uuid[], epochs integer[], outcomes text[], outputs jsonb[], errors jsonb[], retryable boolean[], delays interval[],
     OUT ended uuid[], OUT again uuid[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -283,12 +287,14 @@ BEGIN
     END IF;
     WITH given AS MATERIALIZED (
         SELECT DISTINCT ON (g.id) g.*
-        FROM unnest(ids, outcomes, outputs, errors, retryable, delays)
-            WITH ORDINALITY AS g (id, outcome, output, error, retryable, delay, n)
+        FROM unnest(ids, epochs, outcomes, outputs, errors, retryable, delays)
+            WITH ORDINALITY AS g (id, epoch, outcome, output, error, retryable, delay, n)
+        -- A batch may hold an older claim's word beside the last one's.
+        JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
         WHERE g.id = ANY (held) ORDER BY g.id, g.n
     ),
     judged AS MATERIALIZED (
-        SELECT g.*, j.epoch, j.worker, j.code_version, j.started_at, CASE
+        SELECT g.*, j.worker, j.code_version, j.started_at, CASE
                 WHEN g.outcome = 'failed' AND coalesce(g.retryable, true) AND j.failures + 1 < j.max_attempts THEN 'retry'
                 ELSE g.outcome END AS verdict
         FROM given AS g JOIN work.jobs AS j ON j.id = g.id
@@ -324,7 +330,7 @@ BEGIN
     FROM changed AS c;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.finish_mixed(uuid[], uuid[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
+COMMENT ON FUNCTION work_engine.finish_mixed(uuid[], uuid[], integer[], text[], jsonb[], jsonb[], boolean[], interval[]) IS
     'finish for batches in which not everything was completed.';
 
 CREATE FUNCTION work_engine.backoff(failures integer, base interval, longest interval)

@@ -7,6 +7,8 @@ CREATE FUNCTION work_engine.rescue(most integer)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,6 +70,8 @@ CREATE FUNCTION work_engine.promote(most integer)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -116,13 +120,14 @@ BEGIN
     IF late IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM work_engine.dropped(late, 'timed_out');
     UPDATE work.jobs AS j
     SET state = 'failed', waiting_on = NULL, reason = NULL, error = '{"code": "deadline"}',
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (late);
+    -- Not before: a slot that is given back must not go to one of these.
+    PERFORM work_engine.dropped(late, 'timed_out');
     PERFORM work_engine.tell(late);
-    targets := work_engine.order_cancel(late, 'deadline');
+    targets := work_engine.order_cancel(late, 'deadline', true);
     targets := targets || work_engine.ended(late);
     IF targets IS NOT NULL THEN
         PERFORM work_engine.arrive(targets);
@@ -136,6 +141,8 @@ CREATE FUNCTION work_engine.prune(most integer, older interval)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -231,7 +238,8 @@ AS $$
         ('deps_left', j.deps_left_soon <> j.deps_need - j.d_met - (j.deps_total - j.d_edges)),
         ('dependencies decided, job still waits', j.news = 0 AND j.state = 'queued' AND j.waiting_on = 'dependencies'
             AND (j.deps_left <= 0 OR j.deps_open < j.deps_left)),
-        ('started before its dependencies', j.epoch > 0 AND j.news = 0 AND j.deps_left > 0 AND j.state IN ('running', 'completed')),
+        ('started before its dependencies', j.epoch > 0 AND j.news = 0 AND j.deps_left > 0 AND j.state IN ('running', 'completed')
+            AND NOT EXISTS (SELECT FROM work.dependencies AS d JOIN work.jobs AS o ON o.id = d.on_id WHERE d.job_id = j.id AND o.retries > 0)),
         ('group has no open child and is not over', j.news = 0 AND j.is_group AND j.state = 'running' AND j.children_open <= 0),
         ('group in a state that groups do not have', j.is_group AND (j.epoch > 0 OR j.state = 'queued' OR j.lease_until IS NOT NULL
             OR j.state = 'running' AND j.waiting_on IS DISTINCT FROM 'children')),

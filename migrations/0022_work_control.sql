@@ -46,7 +46,9 @@ BEGIN
             -- Beside: what was given up because of it.
             SELECT j.id, 'revive'
             FROM work.dependencies AS d JOIN work.jobs AS j ON j.id = d.job_id
-            WHERE d.on_id = k.id AND k.role <> 'pass' AND j.state = 'cancelled' AND j.reason = 'dependency failed'
+            WHERE d.on_id = k.id AND k.role <> 'pass' AND j.state = 'cancelled'
+              -- In a group the order to its siblings may be faster than the chain.
+              AND j.reason IN ('dependency failed', 'sibling failed')
             UNION ALL
             -- Above: groups that were over with it.
             SELECT p.id, 'reopen'
@@ -57,6 +59,7 @@ BEGIN
     SELECT array_agg(DISTINCT k.id) FILTER (WHERE k.role = 'revive'), array_agg(DISTINCT k.id) FILTER (WHERE k.role = 'reopen')
     INTO revive, reopen
     FROM k;
+    reopen := array(SELECT unnest(reopen) EXCEPT SELECT unnest(revive));
     SELECT array_agg(n.id) INTO touched
     FROM (
         SELECT u.id FROM unnest(revive || reopen) AS u (id)
@@ -112,6 +115,8 @@ CREATE FUNCTION work_engine.cancel(job uuid, reason text)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -123,11 +128,12 @@ BEGIN
     IF held IS NULL THEN
         RETURN;
     END IF;
-    PERFORM work_engine.dropped(held, 'cancelled');
     UPDATE work.jobs AS j
     SET state = 'cancelled', waiting_on = NULL, reason = left(cancel.reason, 1000),
         finished_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
+    -- Not before: a slot that is given back must not go to one of these.
+    PERFORM work_engine.dropped(held, 'cancelled');
     PERFORM work_engine.tell(held);
     targets := work_engine.ended(held);
     IF targets IS NOT NULL THEN
@@ -143,6 +149,8 @@ CREATE FUNCTION work_engine.pause(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -153,11 +161,12 @@ BEGIN
     IF held IS NULL THEN
         RETURN;
     END IF;
-    PERFORM work_engine.dropped(held, 'paused');
     UPDATE work.jobs AS j
     SET paused_from = coalesce(j.waiting_on, CASE j.state WHEN 'running' THEN 'running' ELSE 'ready' END),
         state = 'paused', waiting_on = NULL, updated_at = clock_timestamp()
     WHERE j.id = ANY (held);
+    -- Not before: a slot that is given back must not go to one of these.
+    PERFORM work_engine.dropped(held, 'paused');
     PERFORM work_engine.tell(held);
     RETURN QUERY SELECT h.id, 'paused' FROM unnest(held) AS h (id);
 END;
@@ -169,6 +178,8 @@ CREATE FUNCTION work_engine.resume(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -244,6 +255,8 @@ CREATE FUNCTION work_engine.retry(job uuid)
 RETURNS TABLE (id uuid, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Seldom called, and with lists of any length: a plan for each call.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -269,7 +282,7 @@ BEGIN
     UPDATE work.jobs AS j
     SET state = CASE WHEN j.is_group THEN 'running' ELSE 'queued' END,
         waiting_on = CASE WHEN j.is_group THEN 'children' ELSE 'dependencies' END,
-        failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
+        retries = j.retries + 1, failures = 0, crashes = 0, error = NULL, output = NULL, reason = NULL, message = NULL, paused_from = NULL,
         progress = 0, weight_told = 0, run_at = NULL, finished_at = NULL, lease_until = NULL,
         started_at = CASE WHEN j.is_group THEN j.started_at END,
         deadline_at = CASE WHEN j.deadline_at > clock_timestamp() AND j.time_limit IS NULL THEN j.deadline_at END,

@@ -21,27 +21,37 @@ CREATE INDEX steps_reserved ON work.steps (job_id) WHERE reserved > 0;
 -- One event of one job, if the job tells anything.
 CREATE FUNCTION work_engine.note(job uuid, kind text, data jsonb)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT work_engine.append(ARRAY[j.stream_id], ARRAY[j.id], ARRAY[note.kind], ARRAY[note.data])
-    FROM work.jobs AS j
-    WHERE j.id = note.job AND j.stream_id IS NOT NULL
+DECLARE
+    stream uuid;
+BEGIN
+    SELECT j.stream_id INTO stream FROM work.jobs AS j WHERE j.id = note.job;
+    IF stream IS NOT NULL THEN
+        PERFORM work_engine.append(ARRAY[stream], ARRAY[note.job], ARRAY[note.kind], ARRAY[note.data]);
+    END IF;
+END;
 $$;
 
 -- The job and everything above it: whose budgets count.
 CREATE FUNCTION work_engine.line_of(job uuid)
 RETURNS uuid[]
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH RECURSIVE line AS (
-        SELECT j.id, j.parent_id FROM work.jobs AS j WHERE j.id = line_of.job
-        UNION ALL
-        SELECT j.id, j.parent_id FROM line JOIN work.jobs AS j ON j.id = line.parent_id
-    )
-    SELECT array_agg(line.id) FROM line
+DECLARE
+    line uuid[] := '{}';
+    above uuid := job;
+BEGIN
+    -- Few jobs have more than three above them.
+    WHILE above IS NOT NULL LOOP
+        line := line || above;
+        SELECT j.parent_id INTO above FROM work.jobs AS j WHERE j.id = above;
+    END LOOP;
+    RETURN line;
+END;
 $$;
 
 -- May this claim make this call? Verdicts:
@@ -64,6 +74,7 @@ DECLARE
     s work.steps;
     fresh boolean;
     same boolean;
+    hold numeric;
 BEGIN
     IF NOT EXISTS (
         SELECT FROM work.jobs AS j
@@ -74,8 +85,11 @@ BEGIN
     END IF;
     version := coalesce(version, '');
     PERFORM work_engine.check_step(key, unit, estimate);
-    INSERT INTO work.steps AS t (job_id, key, state, epoch, since_epoch, version, request_hash, unit)
-    VALUES (job, step_begin.key, 'started', step_begin.epoch, step_begin.epoch, step_begin.version, step_begin.request_hash, step_begin.unit)
+    -- Calls are spent at once, not reserved.
+    hold := CASE WHEN step_begin.unit <> 'calls' THEN coalesce(step_begin.estimate, 0) ELSE 0 END;
+    INSERT INTO work.steps AS t (job_id, key, state, epoch, since_epoch, version, request_hash, unit, reserved)
+    VALUES (job, step_begin.key, 'started', step_begin.epoch, step_begin.epoch, step_begin.version, step_begin.request_hash,
+        step_begin.unit, hold)
     ON CONFLICT ON CONSTRAINT steps_pkey DO NOTHING;
     fresh := FOUND;
     SELECT t.* INTO s FROM work.steps AS t WHERE t.job_id = step_begin.job AND t.key = step_begin.key FOR UPDATE;
@@ -121,15 +135,11 @@ BEGIN
             -- A provider would answer the old question to the old token.
             idempotency_token = CASE WHEN same THEN t.idempotency_token ELSE gen_random_uuid() END,
             request_hash = step_begin.request_hash, handle = NULL, result = NULL, error = NULL,
-            unit = step_begin.unit, reserved = CASE WHEN step_begin.unit <> 'calls' THEN coalesce(step_begin.estimate, 0) ELSE 0 END, late = false, tries = t.tries + 1,
+            unit = step_begin.unit, reserved = hold, late = false, tries = t.tries + 1,
             started_at = clock_timestamp(), finished_at = NULL, finished_epoch = NULL
         WHERE t.job_id = step_begin.job AND t.key = step_begin.key
         RETURNING t.idempotency_token INTO idempotency_token;
     ELSE
-        -- Calls are spent at once, not reserved.
-        IF estimate > 0 AND unit <> 'calls' THEN
-            UPDATE work.steps AS t SET reserved = estimate WHERE t.job_id = step_begin.job AND t.key = step_begin.key;
-        END IF;
         idempotency_token := s.idempotency_token;
     END IF;
     verdict := 'run';
@@ -234,7 +244,6 @@ BEGIN
     IF cost > 0 AND s.unit IS NULL THEN
         -- Who names no unit means money.
         s.unit := 'usd';
-        UPDATE work.steps AS t SET unit = s.unit WHERE t.job_id = step_end.job AND t.key = step_end.key;
     END IF;
     charges := work_engine.charges(s, cost, usage);
     IF s.state = 'done' OR epoch < s.since_epoch THEN
@@ -251,10 +260,11 @@ BEGIN
     FROM work.jobs AS j WHERE j.id = step_end.job;
     UPDATE work.steps AS t
     SET state = 'done', result = step_end.result, error = NULL, usage = step_end.usage, late = NOT holds,
+        unit = s.unit, cost = t.cost + coalesce((charges ->> s.unit)::numeric, 0),
         reserved = 0, finished_at = clock_timestamp(), finished_epoch = step_end.epoch
     WHERE t.job_id = step_end.job AND t.key = step_end.key;
     s.epoch := epoch;
-    PERFORM work_engine.settle(s, charges);
+    PERFORM work_engine.settle(s, charges, true);
     PERFORM work_engine.note(job, 'step.completed', jsonb_strip_nulls(jsonb_build_object(
         'key', key, 'unit', s.unit, 'cost', cost, 'late', nullif(NOT holds, false))));
     outcome := CASE WHEN holds THEN 'kept' ELSE 'late' END;

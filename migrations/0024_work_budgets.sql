@@ -20,11 +20,12 @@ ALTER TABLE work.approvals
 -- its usage says of other units ({"tokens": 1200, "model": …}).
 CREATE FUNCTION work_engine.charges(s work.steps, cost numeric, usage jsonb)
 RETURNS jsonb
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(jsonb_object_agg(c.unit, c.amount), '{}')
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(c.unit, c.amount), '{}')
     FROM (
         SELECT u.key AS unit, u.value::text::numeric AS amount
         FROM jsonb_each(CASE jsonb_typeof(usage) WHEN 'object' THEN usage ELSE '{}' END) AS u
@@ -32,7 +33,8 @@ AS $$
           AND jsonb_typeof(u.value) = 'number' AND u.value::text::numeric > 0
         UNION ALL
         SELECT s.unit, coalesce(cost, s.reserved) WHERE s.unit <> 'calls' AND coalesce(cost, s.reserved) > 0
-    ) AS c
+    ) AS c);
+END;
 $$;
 
 -- Reserves on every budget above, or says which one refuses. A call counts as
@@ -167,8 +169,9 @@ BEGIN
 END;
 $$;
 
--- Gives back what the step had reserved and books what it cost.
-CREATE FUNCTION work_engine.settle(s work.steps, charges jsonb)
+-- Gives back what the step had reserved and books what it cost: on the step
+-- itself too, unless the caller has `noted` it there.
+CREATE FUNCTION work_engine.settle(s work.steps, charges jsonb, noted boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -202,8 +205,9 @@ BEGIN
         SELECT c.key, c.value::numeric, 'settle' FROM jsonb_each_text(charges) AS c WHERE c.value::numeric > 0
     ) AS e
     WHERE j.id = s.job_id;
-    UPDATE work.steps AS t SET cost = t.cost + (charges ->> s.unit)::numeric
-    WHERE t.job_id = s.job_id AND t.key = s.key AND charges ? s.unit;
+    IF NOT noted AND charges ? s.unit THEN
+        UPDATE work.steps AS t SET cost = t.cost + (charges ->> s.unit)::numeric WHERE t.job_id = s.job_id AND t.key = s.key;
+    END IF;
 END;
 $$;
 

@@ -133,14 +133,16 @@ COMMENT ON FUNCTION work_engine.grant(text[]) IS 'Lets jobs that wait for these 
 -- finds the ones that run already counted.
 CREATE FUNCTION work_engine.take_slots(job uuid, keys text[])
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     INSERT INTO work_engine.slots (key, job_id)
-    SELECT DISTINCT k.key, job FROM unnest(keys) AS k (key)
+    SELECT DISTINCT k.key, take_slots.job FROM unnest(keys) AS k (key)
     ON CONFLICT DO NOTHING;
     UPDATE work.limits AS l SET tokens = l.tokens - 1 WHERE l.key = ANY (keys) AND l.rate IS NOT NULL;
-    UPDATE work.jobs AS j SET waiting_on = NULL, limited_by = NULL, updated_at = clock_timestamp() WHERE j.id = job;
+    UPDATE work.jobs AS j SET waiting_on = NULL, limited_by = NULL, updated_at = clock_timestamp() WHERE j.id = take_slots.job;
+END;
 $$;
 
 -- The duty: every key that somebody waits under is tried again. Found by

@@ -15,18 +15,20 @@ ALTER TABLE work.jobs
 -- are no calls. Over when one of them is (`any`) or all are (`all`).
 CREATE FUNCTION work_engine.waits_over(job uuid)
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(CASE j.wait_mode
+BEGIN
+    RETURN (SELECT coalesce(CASE j.wait_mode
             WHEN 'all' THEN bool_and(s.state <> 'waiting' OR (s.kind = 'children' AND j.children_open = 0))
             ELSE bool_or(s.state <> 'waiting' OR (s.kind = 'children' AND j.children_open = 0))
         END, true)
     FROM work.jobs AS j
     LEFT JOIN work.steps AS s ON s.job_id = j.id AND s.epoch = j.epoch AND s.kind <> 'call'
     WHERE j.id = waits_over.job
-    GROUP BY j.id
+    GROUP BY j.id);
+END;
 $$;
 COMMENT ON FUNCTION work_engine.waits_over(uuid) IS 'Whether what a suspended job waits for has come.';
 
@@ -392,7 +394,7 @@ END;
 $$;
 COMMENT ON FUNCTION work_engine.due_steps(integer) IS 'Ends timers and waits that are due, and wakes their jobs.';
 
--- As before (0020), with waits that ended without an answer: they are decided
+-- As before, with waits that ended without an answer: they are decided
 -- as much as those that had one.
 CREATE OR REPLACE FUNCTION work_engine.done_steps(job uuid)
 RETURNS jsonb

@@ -5,6 +5,7 @@
 //! `cargo run --release -p benches -- start`
 //! `cargo run --release -p benches -- plan`
 //! `cargo run --release -p benches -- reload`
+//! `cargo run --release -p benches -- streams`
 //!
 //! Ratios are what counts: both sides share the machine, so its speed cancels
 //! out. `benches/README.md` says what each row means.
@@ -23,6 +24,7 @@ mod rest;
 mod schema;
 mod server;
 mod start;
+mod streams;
 mod table;
 
 use std::process::ExitCode;
@@ -68,10 +70,12 @@ fn run() -> Result<()> {
         "start" => start::run(options),
         "plan" => plan::run(options),
         "reload" => reload::run(options),
+        "streams" => streams::run(options),
         "all" => rest::run(options)
             .and_then(|()| start::run(options))
             .and_then(|()| plan::run(options))
-            .and_then(|()| reload::run(options)),
-        other => bail!("unknown bench {other}: rest, start, plan, reload or all"),
+            .and_then(|()| reload::run(options))
+            .and_then(|()| streams::run(options)),
+        other => bail!("unknown bench {other}: rest, start, plan, reload, streams or all"),
     }
 }

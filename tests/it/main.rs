@@ -8,10 +8,12 @@
 )]
 
 mod access;
+mod auth_bypass;
 mod auth_security;
 mod auth_start;
 mod cli;
 mod cli_jobs;
+mod crash;
 mod door;
 mod durability;
 mod garbage;
@@ -21,6 +23,7 @@ mod keys;
 mod live;
 mod mistakes;
 mod once;
+mod open_lovable;
 mod settings;
 mod streams;
 mod support;

@@ -18,6 +18,8 @@ use crate::wire::Dice;
 const WATCHERS: usize = 500;
 const STREAMS: usize = 50;
 const EVENTS: i64 = 60;
+/// With the one that every session begins with.
+const ALL: i64 = EVENTS + 1;
 /// What a watcher may cost.
 const KIB_PER_WATCHER: u64 = 64;
 
@@ -86,7 +88,11 @@ fn resident_kib(server: &Ferrobase) -> u64 {
 /// A watcher's view; fails at the first event that is not the next.
 fn take(event: &Value, last: &mut i64) {
     assert_eq!(event["seq"], json!(*last + 1), "once and in order: {event}");
-    assert_eq!(event["data"]["n"], json!(*last), "{event}");
+    if *last == 0 {
+        assert_eq!(event["kind"], "session.created", "{event}");
+    } else {
+        assert_eq!(event["data"]["n"], json!(*last - 1), "{event}");
+    }
     *last += 1;
 }
 
@@ -166,13 +172,13 @@ fn watch_sse(
     let open = |last| Sse::open(server.address(), &path(stream), token, last).unwrap();
     let mut sse = open(0);
     opened.fetch_add(1, Ordering::SeqCst);
-    for until in [points[0], points[1], EVENTS] {
+    for until in [points[0], points[1], ALL] {
         while last < until {
             let event = sse.next().unwrap();
             assert_eq!(event.id, event.data["seq"].as_i64());
             take(&event.data, &mut last);
         }
-        if until < EVENTS {
+        if until < ALL {
             sse = open(last);
         }
     }
@@ -184,8 +190,8 @@ fn watch_sse(
 fn watch_any(servers: &[(String, String)], stream: &str, wire: usize) {
     let (mut last, mut at) = (0, wire);
     let deadline = Instant::now() + ANSWER_WAIT;
-    while last < EVENTS {
-        assert!(Instant::now() < deadline, "{last} of {EVENTS}");
+    while last < ALL {
+        assert!(Instant::now() < deadline, "{last} of {ALL}");
         let (address, token) = &servers[at % servers.len()];
         let ended = match wire % 3 {
             0 => follow_sse(address, token, stream, &mut last),
@@ -202,7 +208,7 @@ fn watch_any(servers: &[(String, String)], stream: &str, wire: usize) {
 
 fn follow_sse(address: &str, token: &str, stream: &str, last: &mut i64) -> io::Result<()> {
     let mut sse = Sse::open(address, &path(stream), token, *last)?;
-    while *last < EVENTS {
+    while *last < ALL {
         take(&sse.next()?.data, last);
     }
     Ok(())
@@ -213,7 +219,7 @@ fn follow_socket(address: &str, token: &str, stream: &str, last: &mut i64) -> io
     let headers = [("authorization", bearer.as_str())];
     let mut socket = Socket::open(address, "/sessions/v1/streams", &headers)?;
     socket.say(&json!({"watch": stream, "after": *last}).to_string())?;
-    while *last < EVENTS {
+    while *last < ALL {
         match socket.next()? {
             Said::Json(said) if said.get("watching").is_some() => {}
             Said::Json(event) => take(&event, last),
@@ -226,7 +232,7 @@ fn follow_socket(address: &str, token: &str, stream: &str, last: &mut i64) -> io
 fn follow_polls(address: &str, token: &str, stream: &str, last: &mut i64) -> io::Result<()> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
-    while *last < EVENTS {
+    while *last < ALL {
         let path = format!("{}?after={last}&wait_ms=2000", path(stream));
         let page = request(address, "GET", &path, &headers, b"")?;
         if page.status == 0 {
@@ -340,7 +346,7 @@ fn strangers_learn_nothing_on_any_wire() {
         answers.insert(said["error"].to_string());
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
-    for (token, count) in [(&ann, 3), (&ben, 0)] {
+    for (token, count) in [(&ann, 4), (&ben, 0)] {
         let rows = send(
             server,
             "GET /rest/v1/events?select=seq",
@@ -374,7 +380,7 @@ fn one_socket_watches_many_and_a_key_may_come_in_the_address() {
         assert_eq!(send(server, &line, &ann, &piece(0, 5)).unwrap().status, 200);
     }
     // Browsers cannot give headers to a web socket.
-    let address = format!("{}?apikey={ann}&after=3", path(&streams[0]));
+    let address = format!("{}?apikey={ann}&after=4", path(&streams[0]));
     let mut socket = Socket::open(server.address(), &address, &[]).unwrap();
     let mut said = || match socket.next().unwrap() {
         Said::Json(said) => said,
@@ -382,11 +388,11 @@ fn one_socket_watches_many_and_a_key_may_come_in_the_address() {
     };
     assert_eq!(
         (said()["seq"].take(), said()["seq"].take()),
-        (json!(4), json!(5))
+        (json!(5), json!(6))
     );
     for (wish, code) in [
         (json!({"watch": streams[0]}), "invalid"),
-        (json!({"watch": streams[1], "after": 6}), "invalid"),
+        (json!({"watch": streams[1], "after": 7}), "invalid"),
         (json!({"watch": streams[1], "after": -1}), "invalid"),
         (
             json!({"watch": streams[1], "unwatch": streams[1]}),
@@ -402,17 +408,17 @@ fn one_socket_watches_many_and_a_key_may_come_in_the_address() {
         assert_eq!(answer["error"]["code"], code, "{wish} {answer}");
     }
     socket
-        .say(&json!({"watch": streams[1], "after": 4}).to_string())
+        .say(&json!({"watch": streams[1], "after": 5}).to_string())
         .unwrap();
     let mut next = || match socket.next().unwrap() {
         Said::Json(said) => said,
         Said::Closed(code) => panic!("closed: {code}"),
     };
-    assert_eq!(next(), json!({"watching": streams[1], "after": 4}));
+    assert_eq!(next(), json!({"watching": streams[1], "after": 5}));
     let event = next();
     assert_eq!(
         (&event["stream_id"], &event["seq"]),
-        (&json!(streams[1]), &json!(5))
+        (&json!(streams[1]), &json!(6))
     );
     socket
         .say(&json!({"unwatch": streams[0]}).to_string())
@@ -430,7 +436,7 @@ fn one_socket_watches_many_and_a_key_may_come_in_the_address() {
     };
     assert_eq!(
         (&event["stream_id"], &event["seq"]),
-        (&json!(streams[1]), &json!(6))
+        (&json!(streams[1]), &json!(7))
     );
 }
 
@@ -452,8 +458,11 @@ fn a_stop_sends_watchers_away_and_no_request_limit_does() {
         send(&server, &line, &ann, &piece(0, 1)).unwrap().status,
         200
     );
-    take(&sse.next().unwrap().data, &mut 0);
-    assert!(matches!(socket.next().unwrap(), Said::Json(_)));
+    let mut last = 0;
+    for _ in 0..2 {
+        take(&sse.next().unwrap().data, &mut last);
+        assert!(matches!(socket.next().unwrap(), Said::Json(_)));
+    }
 
     server.signal(rustix::process::Signal::TERM);
     let end = sse.next().unwrap();
@@ -461,4 +470,47 @@ fn a_stop_sends_watchers_away_and_no_request_limit_does() {
     assert_eq!(end.data, json!({"code": "restarting", "reconnect": true}));
     assert_eq!(socket.next().unwrap(), Said::Closed(1012));
     assert!(server.wait().success());
+}
+
+/// Clients that take nothing.
+const STALLED: usize = 20;
+/// More than the system keeps for a socket on both sides.
+const LARGE: i64 = 6000;
+
+#[test]
+fn who_takes_nothing_costs_nothing_and_misses_nothing() {
+    let folder = project(&[("ferrobase.toml", EXPOSED)]);
+    let server = Ferrobase::dev(folder.path());
+    let ann = server.token("ann", &json!({}));
+    let stream = session(&server, &ann);
+    let line = format!("POST {}", path(&stream));
+    let write = |first: i64, count: i64| {
+        let events: Vec<_> = (first..first + count)
+            .map(|n| json!({"kind": "note", "data": {"n": n, "more": "x".repeat(1000)}}))
+            .collect();
+        let body = json!({"events": events, "producer": "p", "n": first});
+        let told = send(&server, &line, &ann, &body).unwrap();
+        assert_eq!(told.status, 200, "{told:?}");
+    };
+    write(0, 1);
+    let mut stalled: Vec<_> = (0..STALLED)
+        .map(|_| Sse::open(server.address(), &path(&stream), &ann, 0).unwrap())
+        .collect();
+    // What writing costs by itself is no watcher's.
+    write(1, 500);
+    let before = resident_kib(&server);
+    for first in (501..LARGE).step_by(500) {
+        write(first, 500.min(LARGE - first));
+    }
+    let grown = resident_kib(&server).saturating_sub(before);
+    let many = u64::try_from(STALLED).unwrap();
+    eprintln!("{grown} KiB grown, with {STALLED} who take nothing");
+    // A page, and what its connection buffers; all of it would be 7 MiB each.
+    assert!(grown / many < 1024, "{grown} KiB");
+    for sse in &mut stalled {
+        let mut last = 0;
+        while last <= LARGE {
+            take(&sse.next().unwrap().data, &mut last);
+        }
+    }
 }

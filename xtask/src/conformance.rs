@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use crate::conformance::cluster::Cluster;
 pub(crate) use crate::conformance::known::Known;
-pub(crate) use crate::conformance::replay::Case;
 use crate::conformance::replay::Replay;
+pub(crate) use crate::conformance::replay::{Case, free_port};
 use crate::repo::Repo;
 use crate::setup::{self, Need};
 use crate::step::Tally;

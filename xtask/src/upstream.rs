@@ -1,15 +1,19 @@
 //! `cargo xtask clients-upstream`: the official clients' own tests, unmodified, against our binary.
 //!
-//! postgrest-js and postgrest-py publish no tests to a registry, so their sources are looked for
+//! The clients publish no tests to a registry, so their sources are looked for
 //! beside the checkout ([`Repo::client_suites`]) and are never copied into it. Each suite gets the
 //! servers that it expects at the ports written into it (`stack`), its results are read from its
 //! own runner (`results`), and what fails must be in `tests/clients/known-failures.txt`.
 //! Start at [`run`].
 
+mod auth;
+mod compose;
 mod install;
+mod prefix;
 mod results;
 mod stack;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,15 +40,28 @@ const HEADER: &str = "\
 enum Suite {
     PostgrestJs,
     PostgrestPy,
+    AuthJs,
+    /// The tests of auth-js that want four differently configured servers.
+    AuthJsServers,
+    AuthPy,
 }
 
 impl Suite {
-    const ALL: [Self; 2] = [Self::PostgrestJs, Self::PostgrestPy];
+    const ALL: [Self; 5] = [
+        Self::PostgrestJs,
+        Self::PostgrestPy,
+        Self::AuthJs,
+        Self::AuthJsServers,
+        Self::AuthPy,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::PostgrestJs => "postgrest-js",
             Self::PostgrestPy => "postgrest-py",
+            Self::AuthJs => "auth-js",
+            Self::AuthJsServers => "auth-js-servers",
+            Self::AuthPy => "auth-py",
         }
     }
 
@@ -53,6 +70,8 @@ impl Suite {
         match self {
             Self::PostgrestJs => "supabase-js/packages/core/postgrest-js",
             Self::PostgrestPy => "supabase-py/src/postgrest",
+            Self::AuthJs | Self::AuthJsServers => "supabase-js/packages/core/auth-js",
+            Self::AuthPy => "supabase-py/src/auth",
         }
     }
 
@@ -61,6 +80,8 @@ impl Suite {
         match self {
             Self::PostgrestJs => &[stack::JS_PORT, stack::JS_V12_PORT],
             Self::PostgrestPy => &[stack::PY_PORT],
+            Self::AuthJs => &[stack::JS_PORT],
+            Self::AuthJsServers | Self::AuthPy => &auth::PORTS,
         }
     }
 
@@ -95,10 +116,9 @@ impl Options {
                 "--only" => {
                     let name = arguments.next().unwrap_or_default();
                     let suite = Suite::ALL.into_iter().find(|suite| suite.name() == name);
+                    let names = Suite::ALL.map(Suite::name).join(", ");
                     options.only = Some(suite.with_context(|| {
-                        format!(
-                            "there is no suite `{name}`; there are postgrest-js and postgrest-py"
-                        )
+                        format!("there is no suite `{name}`; there are {names}")
                     })?);
                 }
                 other => bail!("unknown option `{other}`"),
@@ -176,33 +196,64 @@ fn drive(repo: &Repo, suite: Suite, sources: &Path) -> Result<Report> {
     println!("{} from {}", suite.name(), sources.display());
     let cluster = Cluster::empty(suite.name())?;
     let report = match suite {
-        Suite::PostgrestJs => javascript(repo, sources, &cluster),
-        Suite::PostgrestPy => python(repo, sources, &cluster),
+        Suite::PostgrestJs => {
+            let path = install::javascript(repo, sources, "@supabase/postgrest-js")?;
+            let _current = stack::javascript(repo, sources, &cluster)?;
+            let _v12 = stack::javascript_v12(repo, sources, &cluster)?;
+            jest(suite, sources, &cluster, &path, &[])
+        }
+        Suite::AuthJs => {
+            let path = install::javascript(repo, sources, "@supabase/auth-js")?;
+            auth::signing_keys(sources, &path)?;
+            let _server = auth::command_line(repo, sources, &cluster)?;
+            // Its configuration counts what its tests cover, which nobody here reads.
+            let flags = ["--config", "jest.config.cli.js", "--coverage=false"];
+            jest(suite, sources, &cluster, &path, &flags)
+        }
+        Suite::AuthJsServers => {
+            let path = install::javascript(repo, sources, "@supabase/auth-js")?;
+            auth::signing_keys(sources, &path)?;
+            let _servers = auth::compose(repo, sources, &cluster)?;
+            let flags = ["--config", "jest.config.docker.js"];
+            jest(suite, sources, &cluster, &path, &flags)
+        }
+        Suite::PostgrestPy => {
+            let python = install::python(repo, sources, "postgrest", "test")?;
+            let _server = stack::python(repo, sources, &cluster)?;
+            pytest(suite, sources, &python)
+        }
+        Suite::AuthPy => {
+            let python = install::python(repo, sources, "supabase_auth", "tests")?;
+            let _servers = auth::compose(repo, sources, &cluster)?;
+            pytest(suite, sources, &python)
+        }
     }?;
     println!("{}: {}", suite.name(), report.counts());
     Ok(report)
 }
 
-fn javascript(repo: &Repo, sources: &Path, cluster: &Cluster) -> Result<Report> {
-    let path = install::javascript(repo, sources)?;
-    let _current = stack::javascript(repo, sources, cluster)?;
-    let _v12 = stack::javascript_v12(repo, sources, cluster)?;
+fn jest(
+    suite: Suite,
+    sources: &Path,
+    cluster: &Cluster,
+    path: &OsStr,
+    flags: &[&str],
+) -> Result<Report> {
     let results = cluster.folder().join("jest.json");
     // `--ci` never writes a snapshot; the exit code says only that something failed.
     let mut jest = Command::new("node_modules/.bin/jest");
     jest.current_dir(sources)
         .args(["--runInBand", "--ci", "--json"])
         .arg(format!("--outputFile={}", results.display()))
+        .args(flags)
         .env("PATH", path)
         .stdout(std::process::Stdio::null());
     jest.status().context("could not start jest")?;
     let text = std::fs::read_to_string(&results).context("jest left no results")?;
-    results::jest("postgrest-js", &text)
+    results::jest(suite.name(), &text)
 }
 
-fn python(repo: &Repo, sources: &Path, cluster: &Cluster) -> Result<Report> {
-    let python = install::python(repo, sources)?;
-    let _server = stack::python(repo, sources, cluster)?;
+fn pytest(suite: Suite, sources: &Path, python: &Path) -> Result<Report> {
     let output = Command::new(python)
         .current_dir(sources)
         .args(["-m", "pytest", "-q", "-rA", "--tb=short", "--color=no"])
@@ -211,7 +262,7 @@ fn python(repo: &Repo, sources: &Path, cluster: &Cluster) -> Result<Report> {
         .output()
         .context("could not start pytest")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let report = results::pytest("postgrest-py", &text);
+    let report = results::pytest(suite.name(), &text);
     if report.cases.is_empty() {
         bail!(
             "pytest ran no test:\n{text}{}",

@@ -67,6 +67,8 @@ pub struct Config {
     pub password: PasswordRules,
     /// Where leaked passwords are looked up, if they are.
     pub breached: Option<BreachedPasswords>,
+    /// Answers that tell who has an account, which GoTrue gives, are not given.
+    pub hide_accounts: bool,
     /// A new password needs a recent session or a nonce.
     pub reauthenticate_for_password: bool,
     /// A new password needs the old one.
@@ -190,6 +192,7 @@ impl Config {
             phone: Phone::read(&raw)?,
             password: sections::password_rules(&raw)?,
             breached: BreachedPasswords::read(&raw)?,
+            hide_accounts: raw.flag("hide_accounts", "SECURITY_HIDE_ACCOUNTS", false)?,
             reauthenticate_for_password: raw.flag(
                 "email.secure_password_change",
                 "SECURITY_UPDATE_PASSWORD_REQUIRE_REAUTHENTICATION",

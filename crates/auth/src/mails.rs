@@ -395,9 +395,6 @@ impl Auth {
             Box::pin(hooks.send_sms(Some(tx.open()), &user, &sms, "")).await?;
             return Ok((otp, None));
         }
-        let Some(messenger) = &self.parts.messenger else {
-            return Err(AuthError::Internal("Unable to get SMS provider"));
-        };
         let text = config
             .template
             .replace("{{ .Code }}", &otp)
@@ -409,7 +406,7 @@ impl Auth {
             text: Secret::new(text),
             user: user.document(),
         };
-        let id = messenger.send(&message).await?;
+        let id = self.parts.messenger.send(&message).await?;
         Ok((otp, id))
     }
 }

@@ -40,8 +40,8 @@ pub struct Parts {
     pub outside: Client,
     /// The project's own functions and services; they may be none.
     pub hooks: Hooks,
-    /// Messages to phones; none when nobody sends any.
-    pub messenger: Option<Arc<dyn Messenger>>,
+    /// Messages to phones. It refuses when nobody sends any.
+    pub messenger: Arc<dyn Messenger>,
     /// Leaked passwords; none when they are not looked up.
     pub breached: Option<Arc<dyn Breached>>,
     /// Proof of being human; none when it is not asked for.

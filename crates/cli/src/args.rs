@@ -160,6 +160,9 @@ pub(crate) struct DevArgs {
     /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
+    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Vec<String>,
     /// Write the types for supabase-js here, and again when the schema changes.
     #[arg(long, value_name = "FILE")]
     pub(crate) types: Option<PathBuf>,
@@ -175,6 +178,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on [default: 0.0.0.0].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
+    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Vec<String>,
     /// Folder of keys and, without a database URL, of the managed PostgreSQL.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<String>,

@@ -177,6 +177,11 @@ pub(crate) fn flag(
     })
 }
 
+/// The apps that were named, if any was.
+pub(crate) fn apps(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(","))
+}
+
 impl DatabaseArgs {
     pub(crate) fn flag(&self) -> Option<Flag> {
         flag("db.url", "--database-url", self.database_url.as_ref())

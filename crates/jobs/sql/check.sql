@@ -1,2 +1,5 @@
 -- What must hold and does not.
-SELECT problem, id FROM work_engine.check() LIMIT 100
+SELECT problem, id FROM work_engine.check()
+UNION ALL
+SELECT problem, id FROM work_engine.check_waits()
+LIMIT 100

@@ -187,6 +187,7 @@ impl<W: Work> Lane<W> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use std::sync::Mutex as StdMutex;
 

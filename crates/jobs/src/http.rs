@@ -2,9 +2,10 @@
 //!
 //! `request` says who asks and reads bodies; `client` is what people and
 //! programs do to whole jobs, `worker` what workers do, `steps` what a handler
-//! does while it holds a job.
+//! does while it holds a job, `plans` is schedules and what may be spent.
 
 mod client;
+mod plans;
 mod request;
 mod steps;
 mod worker;
@@ -12,7 +13,7 @@ mod worker;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::error::JobsError;
 use crate::room::Jobs;
@@ -29,6 +30,14 @@ pub(crate) fn router(jobs: Arc<Jobs>) -> Router {
         .route("/jobs/{id}/signals/{name}", post(client::signal))
         .route("/approvals", get(client::approvals))
         .route("/approvals/{id}", post(client::answer))
+        .route("/schedules", get(plans::schedules).post(plans::create))
+        .route(
+            "/schedules/{id}",
+            get(plans::show).patch(plans::update).delete(plans::delete),
+        )
+        .route("/jobs/{id}/budgets", get(plans::budgets))
+        .route("/jobs/{id}/budgets/{unit}", put(plans::set_budget))
+        .route("/jobs/{id}/limits/{key}/pause", post(plans::pause_limit))
         .route("/workers/{id}/claim", post(worker::claim))
         .route("/workers/{id}/heartbeat", post(worker::heartbeat))
         .route("/workers/{id}/exchange", post(worker::exchange))

@@ -16,13 +16,16 @@
 //! waits.
 
 mod actors;
+pub mod backoff;
 mod batch;
 mod config;
 mod core;
+pub mod dag;
 mod error;
 pub mod form;
 mod held;
 mod http;
+pub mod model;
 mod news;
 mod pace;
 mod room;

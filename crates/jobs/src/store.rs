@@ -6,6 +6,7 @@
 //! together goes into one transaction by [`Store::run`].
 
 mod fields;
+pub(crate) mod plans;
 mod reads;
 pub(crate) mod steps;
 

@@ -176,7 +176,7 @@ impl App {
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
-        wire::gauges(&metrics, &data);
+        wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();

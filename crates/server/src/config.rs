@@ -53,6 +53,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Which apps are served beside the rooms.
+    pub apps: AppsConfig,
     /// `app.settings.*` for the database.
     pub app_settings: BTreeMap<String, String>,
 }
@@ -122,6 +124,20 @@ pub struct InboxConfig {
     pub enabled: bool,
     /// Port on loopback; 0 lets the system choose.
     pub port: u16,
+}
+
+/// The apps that come with the server; none unless asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AppsConfig {
+    /// Open Lovable's v2 API.
+    pub open_lovable: Option<OpenLovableConfig>,
+}
+
+/// Open Lovable's v2 API.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenLovableConfig {
+    /// Let callers without a token in, all as one owner.
+    pub open: bool,
 }
 
 /// Requests per second; zero means no limit.

@@ -1,6 +1,7 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
+mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
 pub(crate) mod work;
@@ -79,6 +80,8 @@ pub struct Rooms {
     pub auth: Option<Arc<::auth::Auth>>,
     /// Jobs and sessions; none where the database does not let us keep them.
     pub work: Option<work::Work>,
+    /// Open Lovable's v2 API, where it is asked for.
+    open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
 
 impl Rooms {
@@ -93,12 +96,14 @@ impl Rooms {
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
+        let open_lovable = apps::open_lovable(config, &data.pool, work.is_some());
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
             auth,
             work,
+            open_lovable,
         }
     }
 
@@ -158,6 +163,7 @@ impl Rooms {
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
+        rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
             rooms.push(rest("rest_at_root", ""));
@@ -258,7 +264,10 @@ fn kind(error: &pg::Error) -> String {
 }
 
 /// Gauges of the pool.
-pub fn gauges(metrics: &Metrics, data: &Data) {
+pub fn gauges(metrics: &Metrics, data: &Data, work: Option<&work::Work>) {
+    if let Some(work) = work {
+        stream_gauges(metrics, work);
+    }
     let gauge = |name, help, read: fn(pg::PoolStats) -> usize| {
         let pool = data.pool.clone();
         #[expect(
@@ -285,6 +294,15 @@ pub fn gauges(metrics: &Metrics, data: &Data) {
         "Most database connections",
         |stats| stats.max,
     );
+}
+
+/// Gauges of the streams.
+fn stream_gauges(metrics: &Metrics, work: &work::Work) {
+    let streams = Arc::clone(work.sessions.streams());
+    #[expect(clippy::cast_precision_loss, reason = "counts of watchers are small")]
+    let watchers = move || streams.watchers() as f64;
+    let help = "Those who follow streams on this node";
+    metrics.add_gauge("stream_watchers", help, watchers);
 }
 
 /// Requests to read the settings again that may wait: one more after the one

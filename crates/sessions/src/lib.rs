@@ -3,8 +3,23 @@
 //! * [`streams`]: appending to the log and following it, from any cursor, over
 //!   server-sent events, web sockets and long polls.
 //! * the rest: sessions, messages, the files of a session and its checkpoints.
+//!   Start at `routes`. What they mean is in functions and policies of schema
+//!   `work`, so that plain REST and this room cannot disagree; the room gives
+//!   them addresses.
+//!
+//! Invariants: every statement about rows of somebody runs as the caller; what
+//! is another's is answered like what does not exist.
 
+mod call;
+mod diff;
+mod error;
+mod hex;
 mod room;
+mod routes;
+mod store;
 pub mod streams;
+mod sweep;
 
+pub use error::SessionsError;
 pub use room::{Parts, Sessions};
+pub use sweep::sweep_once;

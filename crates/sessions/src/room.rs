@@ -7,7 +7,10 @@ use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio_util::sync::CancellationToken;
 
+use crate::routes;
+use crate::store::Store;
 use crate::streams::{Given, Streams};
+use crate::sweep;
 
 /// What the room is made of.
 pub struct Parts {
@@ -15,7 +18,7 @@ pub struct Parts {
     pub pool: Pool,
     /// The engine's role in the database.
     pub role: Arc<str>,
-    /// The connections that callers' requests use.
+    /// The connections of callers' requests.
     pub requests: Pool,
     /// What its services run in.
     pub tasks: Tasks,
@@ -29,6 +32,8 @@ pub struct Parts {
 
 /// The sessions of a project.
 pub struct Sessions {
+    /// Statements of callers.
+    pub(crate) store: Store,
     /// The event log.
     streams: Arc<Streams>,
 }
@@ -37,6 +42,10 @@ impl Sessions {
     /// Builds the room and starts what works beside requests.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
+        let store = Store::new(parts.requests.clone());
+        let (pool, role) = (parts.pool.clone(), Arc::clone(&parts.role));
+        let sweeping = sweep::keep_swept(pool, role, parts.tasks.token());
+        parts.tasks.spawn("sweep_files", sweeping);
         let streams = Streams::start(Given {
             pool: parts.pool,
             role: parts.role,
@@ -47,7 +56,7 @@ impl Sessions {
             rng: parts.rng,
             chunks_kept: None,
         });
-        Arc::new(Self { streams })
+        Arc::new(Self { store, streams })
     }
 
     /// The event log, for whoever writes to it in process or has another
@@ -59,6 +68,7 @@ impl Sessions {
 
     /// Its routes, under `/sessions/v1`.
     pub fn router(self: Arc<Self>) -> Router {
-        Router::new().merge(Arc::clone(&self.streams).router())
+        let streams = Arc::clone(&self.streams).router();
+        routes::router().with_state(self).merge(streams)
     }
 }

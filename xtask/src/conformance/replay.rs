@@ -113,7 +113,7 @@ const ABSENT: &str =
     "PGRST_JWT_SECRET=\"${PGRST_JWT_SECRET-}\" PGRST_DB_ANON_ROLE=\"${PGRST_DB_ANON_ROLE-}\"";
 
 /// A port that nobody listens on right now; the server binds it a moment later.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("could not bind a port on loopback")?;
     Ok(listener
         .local_addr()

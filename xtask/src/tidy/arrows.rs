@@ -57,9 +57,25 @@ const RULES: &[Rule] = &[
         may: &["kernel", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
+    // An app is one more client that happens to live in the process: it stands on the rooms'
+    // public API and on schema `work` as the caller, never on another app and never on `server`,
+    // which mounts it. So an app that needs more than clients have does not build.
+    Rule {
+        krate: "open_lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
     Rule {
         krate: "server",
-        may: &["auth", "jobs", "kernel", "pg", "rest", "sessions"],
+        may: &[
+            "auth",
+            "jobs",
+            "kernel",
+            "open_lovable",
+            "pg",
+            "rest",
+            "sessions",
+        ],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     Rule {

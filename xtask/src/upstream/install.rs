@@ -19,7 +19,7 @@ const PNPM: &str = "pnpm@11.1.2";
 const UV: &str = "uv==0.13.9";
 
 /// Installs jest and what it needs; returns the `PATH` with a Node that is new enough.
-pub(super) fn javascript(repo: &Repo, sources: &Path) -> Result<OsString> {
+pub(super) fn javascript(repo: &Repo, sources: &Path, package: &str) -> Result<OsString> {
     let tools = repo.target().join("clients-tools");
     std::fs::create_dir_all(&tools).context("could not make the folder for tools")?;
     let modules = tools.join("node_modules");
@@ -52,14 +52,16 @@ pub(super) fn javascript(repo: &Repo, sources: &Path) -> Result<OsString> {
             .arg(&pnpm)
             .arg("install")
             .args(flags)
-            .args(["--filter", "@supabase/postgrest-js"])
+            .args(["--filter", package])
             .env("PATH", &path))?;
     }
     Ok(path)
 }
 
 /// Makes the environment that the lock file describes; returns its Python.
-pub(super) fn python(repo: &Repo, sources: &Path) -> Result<PathBuf> {
+///
+/// Each package has one of its own: `uv` takes out of an environment what another one needs.
+pub(super) fn python(repo: &Repo, sources: &Path, package: &str, group: &str) -> Result<PathBuf> {
     let tools = repo.target().join("clients-uv");
     let uv = tools.join("bin/uv");
     if !setup::works(&uv.to_string_lossy(), &["--version"]) {
@@ -70,11 +72,11 @@ pub(super) fn python(repo: &Repo, sources: &Path) -> Result<PathBuf> {
             .args(["-m", "pip", "install", "--quiet"])
             .args(["--disable-pip-version-check", UV]))?;
     }
-    let environment = repo.target().join("clients-upstream-venv");
+    let environment = repo.target().join(format!("clients-{package}-venv"));
     run(Command::new(uv)
         .current_dir(sources)
         .args(["sync", "--quiet", "--frozen", "--no-default-groups"])
-        .args(["--package", "postgrest", "--group", "test"])
+        .args(["--package", package, "--group", group])
         .env("UV_PROJECT_ENVIRONMENT", &environment))?;
     Ok(environment.join("bin/python"))
 }

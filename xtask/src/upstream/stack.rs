@@ -110,7 +110,7 @@ fn compose(repo: &Repo, database: &str, port: u16) -> Command {
 }
 
 /// The binary under test with none of the caller's settings, interrupted when this process ends.
-fn ours(repo: &Repo) -> Command {
+pub(super) fn ours(repo: &Repo) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "INT", "--"])
@@ -118,7 +118,8 @@ fn ours(repo: &Repo) -> Command {
         .env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("PGRST_") || text.starts_with("FERROBASE__") {
+        let ours = ["PGRST_", "FERROBASE__", "GOTRUE_"];
+        if ours.iter().any(|family| text.starts_with(family)) {
             command.env_remove(&name);
         }
     }
@@ -131,7 +132,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn start(mut command: Command, port: u16, folder: &Path) -> Result<Self> {
+    pub(super) fn start(mut command: Command, port: u16, folder: &Path) -> Result<Self> {
         let log: PathBuf = folder.join(format!("server-{port}.log"));
         let file = std::fs::File::create(&log).context("could not make the server's log")?;
         let errors = file
@@ -197,7 +198,7 @@ fn is_ready(port: u16) -> bool {
 }
 
 /// Copies a folder of plain files.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("could not make {}", to.display()))?;
     let entries =
         std::fs::read_dir(from).with_context(|| format!("could not list {}", from.display()))?;

@@ -290,8 +290,8 @@ pub(crate) async fn challenge(
     let now = tx.now;
     tx.commit().await?;
     // Whoever carries messages may be slow: nothing is locked meanwhile.
-    if let (Some(message), Some(messenger)) = (message, &auth.parts.messenger) {
-        messenger.send(&message).await?;
+    if let Some(message) = message {
+        auth.parts.messenger.send(&message).await?;
     }
     let seconds = i64::try_from(settings.challenge_lifetime.as_secs()).unwrap_or(i64::MAX);
     let expires_at = now.as_second().saturating_add(seconds);

@@ -2,7 +2,10 @@
 //! `/resend`.
 //!
 //! Whether an account exists must not show: what is unknown is answered like
-//! what is known, and not sooner than after [`FLOOR`].
+//! what is known, and not sooner than after [`FLOOR`]. GoTrue tells it all the
+//! same in two answers, and so do we unless `hide_accounts` says otherwise
+//! ([`Auth::quietly`]): to `create_user: false`, and by refusing to write to
+//! somebody too often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,16 +83,14 @@ pub(crate) async fn otp(State(auth): State<Arc<Auth>>, call: Call) -> Result<Res
     if params.create_user == Some(false)
         && !in_equal_time(auth.is_known(&mut params, &call)).await?
     {
-        return Err(AuthError::unprocessable(
-            code::OTP_DISABLED,
-            "Signups not allowed for otp",
-        ));
+        let told = AuthError::unprocessable(code::OTP_DISABLED, "Signups not allowed for otp");
+        return auth.quietly(Err(told));
     }
     if !params.email.is_empty() {
-        return in_equal_time(auth.magic_link(&call, params)).await;
+        return auth.quietly(in_equal_time(auth.magic_link(&call, params)).await);
     }
     if !params.phone.is_empty() {
-        return in_equal_time(auth.phone_code(&call, params)).await;
+        return auth.quietly(in_equal_time(Box::pin(auth.phone_code(&call, params))).await);
     }
     Err(AuthError::invalid("One of email or phone must be set"))
 }
@@ -105,10 +106,29 @@ pub(crate) async fn magic_link(State(auth): State<Arc<Auth>>, call: Call) -> Res
         ));
     }
     check_challenge(&params.code_challenge, &params.code_challenge_method)?;
-    in_equal_time(auth.magic_link(&call, params)).await
+    auth.quietly(in_equal_time(auth.magic_link(&call, params)).await)
 }
 
 impl Auth {
+    /// The answer, or none that tells who has an account: only somebody who
+    /// is there can be written to too often. It is the same then for all, and
+    /// without the id of a message.
+    fn quietly(&self, answer: Result<Response>) -> Result<Response> {
+        let telling = [
+            code::OTP_DISABLED,
+            code::SIGNUP_DISABLED,
+            code::OVER_EMAIL_SEND_RATE_LIMIT,
+            code::OVER_SMS_SEND_RATE_LIMIT,
+        ];
+        match answer {
+            answer if !self.config.hide_accounts => answer,
+            Err(AuthError::Refused { code, .. }) if telling.contains(&code) => {
+                Ok(nothing_to_tell())
+            }
+            answer => answer.map(|_| nothing_to_tell()),
+        }
+    }
+
     async fn is_known(&self, params: &mut Params, call: &Call) -> Result<bool> {
         let audience = call.audience(self);
         let user = if params.email.is_empty() {
@@ -262,7 +282,7 @@ pub(crate) async fn recover(State(auth): State<Arc<Auth>>, call: Call) -> Result
     }
     let email = accounts::email(&params.email)?;
     check_challenge(&params.code_challenge, &params.code_challenge_method)?;
-    in_equal_time(async {
+    let answer = in_equal_time(async {
         let user = auth
             .store
             .user_by_email(&email, &call.audience(&auth))
@@ -272,8 +292,8 @@ pub(crate) async fn recover(State(auth): State<Arc<Auth>>, call: Call) -> Result
                 .await?;
         }
         Ok(nothing_to_tell())
-    })
-    .await
+    });
+    auth.quietly(answer.await)
 }
 
 pub(crate) async fn resend(State(auth): State<Arc<Auth>>, call: Call) -> Result<Response> {
@@ -308,7 +328,7 @@ pub(crate) async fn resend(State(auth): State<Arc<Auth>>, call: Call) -> Result<
     if params.email.is_empty() && params.phone.is_empty() {
         return Err(AuthError::invalid("Missing email address or phone number"));
     }
-    in_equal_time(auth.resend(&call, &params, by_mail)).await
+    auth.quietly(in_equal_time(auth.resend(&call, &params, by_mail)).await)
 }
 
 impl Auth {

@@ -2,7 +2,9 @@
 //!
 //! Who asks must not learn who has an account: an address that is taken is
 //! answered as one that is not (unless sign-ups are confirmed at once, when
-//! nothing could hide it), and a password is hashed in both cases.
+//! nothing could hide it), and a password is hashed in both cases. What GoTrue
+//! leaves for those who look closely, an empty list of identities, the same id
+//! twice, a refusal to write again so soon, is gone with `hide_accounts`.
 
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use crate::codes::check_challenge;
 use crate::error::{AuthError, Result, code, json_response};
 use crate::limits::Kind;
 use crate::mails::{CodeMail, Flow};
-use crate::model::{Method, User, own_identity_data};
+use crate::model::{Identity, Method, User, own_identity_data};
 use crate::request::{Call, Data, nullable};
 use crate::room::Auth;
 use crate::store::{Actor, NewSession, NewUser, OneTime, Tx};
@@ -61,7 +63,8 @@ impl By {
 pub(crate) enum SignedUp {
     /// The account is there; it may have to be confirmed.
     New(Box<User>),
-    /// The address is taken, and its owner has confirmed it.
+    /// The address is taken, and its owner has confirmed it or is not to be
+    /// told from one who has.
     Taken(Box<User>),
 }
 
@@ -132,6 +135,31 @@ async fn anonymous(auth: &Auth, call: &Call, params: Params) -> Result<Response>
     Ok(issued.response())
 }
 
+/// Gives an account the identity that it begins with.
+async fn identify(
+    tx: &Tx,
+    user: &mut User,
+    by: By,
+    address: &str,
+    data: Map<String, serde_json::Value>,
+) -> Result<()> {
+    let mut identity = own_identity_data(user.id, by.as_str(), address, false);
+    for (name, value) in data {
+        identity.entry(name).or_insert(value);
+    }
+    tx.insert_identity(user, by.as_str(), identity.clone())
+        .await?;
+    tx.start_over(user, &identity).await
+}
+
+fn is_too_soon(error: &AuthError) -> bool {
+    let codes = [
+        code::OVER_EMAIL_SEND_RATE_LIMIT,
+        code::OVER_SMS_SEND_RATE_LIMIT,
+    ];
+    matches!(error, AuthError::Refused { code, .. } if codes.contains(code))
+}
+
 fn refuse_closed(auth: &Auth) -> Result<()> {
     if auth.config.signup_disabled {
         return Err(AuthError::unprocessable(
@@ -177,7 +205,6 @@ fn likeness(auth: &Auth, mut user: User, by: By, data: Map<String, serde_json::V
     user.reauthentication_sent_at = None;
     user.invited_at = None;
     user.banned_until = None;
-    user.identities.clear();
     user.factors.clear();
     user.app_metadata = new.app_metadata;
     let address = match by {
@@ -194,6 +221,20 @@ fn likeness(auth: &Auth, mut user: User, by: By, data: Map<String, serde_json::V
     user.user_metadata = own_identity_data(new.id, by.as_str(), address, false);
     for (name, value) in new.user_metadata {
         user.user_metadata.entry(name).or_insert(value);
+    }
+    user.identities.clear();
+    if auth.config.hide_accounts {
+        user.identities.push(Identity {
+            id: auth.rng.uuid(),
+            provider_id: new.id.to_string(),
+            user_id: new.id,
+            identity_data: user.user_metadata.clone(),
+            provider: by.as_str().to_owned(),
+            last_sign_in_at: now,
+            created_at: now,
+            updated_at: now,
+            email: user.email.clone(),
+        });
     }
     user
 }
@@ -249,24 +290,27 @@ impl Auth {
             None => tx.insert_user(&new).await?,
         };
         if user.own_identity(by.as_str()).is_none() {
-            let mut identity = own_identity_data(user.id, by.as_str(), &address, false);
-            for (name, value) in data {
-                identity.entry(name).or_insert(value);
-            }
-            tx.insert_identity(&mut user, by.as_str(), identity.clone())
-                .await?;
-            tx.start_over(&mut user, &identity).await?;
+            identify(&tx, &mut user, by, &address, data).await?;
         }
-        match by {
-            By::Email => self.confirm_email(&tx, call, &mut user, &params).await?,
-            By::Phone => {
-                self.confirm_phone(&tx, &mut user, &address, &params)
-                    .await?;
+        let likely = user.clone();
+        let asked = match by {
+            By::Email => self.confirm_email(&tx, call, &mut user, &params).await,
+            By::Phone => self.confirm_phone(&tx, &mut user, &address, &params).await,
+        };
+        let hidden = self.config.hide_accounts && !made && !confirmed(&user);
+        match asked {
+            // Nothing was kept of it: the code of before still counts.
+            Err(error) if hidden && is_too_soon(&error) => {
+                return Ok(SignedUp::Taken(Box::new(likely)));
             }
+            asked => asked?,
         }
         tx.reload(&mut user).await?;
         tx.commit().await?;
         self.parts.outbox.wake();
+        if hidden {
+            return Ok(SignedUp::Taken(Box::new(likely)));
+        }
         if made {
             self.after_user_created(&user.document(), call).await?;
         }

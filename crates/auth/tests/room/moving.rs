@@ -7,6 +7,7 @@ use crate::support::{PASSWORD, Room, text};
 
 const DUMP: &str = include_str!("../data/gotrue_dump.sql");
 const COLUMNS: &str = include_str!("../data/gotrue_columns.txt");
+const SHAPE: &str = include_str!("../data/gotrue_shape.txt");
 
 /// Tokens of the session that counts, worked out apart from our code: the
 /// dump's session is at 3.
@@ -107,7 +108,41 @@ async fn the_tables_are_gotrues_to_the_column() {
              WHERE c.relnamespace = 'auth'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
         )
         .await;
-    let theirs: Vec<_> = COLUMNS
+    compare(COLUMNS, &ours);
+    room.end().await;
+}
+
+/// What our rows satisfy, theirs do, and the other way round: the same keys,
+/// references, checks, unique indexes and enumerations.
+#[tokio::test]
+async fn the_tables_are_gotrues_to_the_constraint() {
+    let room = Room::autoconfirm().await;
+    let ours = room
+        .ask(
+            "SET search_path = '';
+             SELECT string_agg(replace(line, 'auth.', ''), E'\\n')
+             FROM (
+                 SELECT 'constraint ' || conrelid::regclass::text || ' ' || pg_get_constraintdef(oid) AS line
+                 FROM pg_constraint
+                 WHERE connamespace = 'auth'::regnamespace AND conrelid <> 0
+                 UNION ALL
+                 SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'auth'
+                 UNION ALL
+                 SELECT 'enum ' || typname || ' ' || (
+                     SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder)
+                     FROM pg_enum WHERE enumtypid = pg_type.oid
+                 )
+                 FROM pg_type
+                 WHERE typtype = 'e' AND typnamespace = 'auth'::regnamespace
+             ) AS lines",
+        )
+        .await;
+    compare(SHAPE, &ours);
+    room.end().await;
+}
+
+fn compare(theirs: &str, ours: &str) {
+    let theirs: Vec<_> = theirs
         .lines()
         .filter(|line| !line.starts_with('#'))
         .collect();
@@ -120,5 +155,4 @@ async fn the_tables_are_gotrues_to_the_column() {
         (only(&theirs, &ours), only(&ours, &theirs)),
         (vec![], vec![])
     );
-    room.end().await;
 }

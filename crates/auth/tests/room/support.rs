@@ -162,7 +162,7 @@ impl Room {
             outbox: Arc::new(Mailer::new(library, sink, rng.clone())),
             passwords: passwords.expect("threads"),
             outside: client,
-            messenger: Some(Arc::new(hooks.clone())),
+            messenger: Arc::new(hooks.clone()),
             humans: services.humans,
             breached: services.breached,
             hooks,

@@ -15,7 +15,7 @@ use super::postgres::with_postgres;
 use crate::args::DevArgs;
 use crate::failure::Failure;
 use crate::output::{Output, Tone, aligned};
-use crate::project::{Workspace, flag};
+use crate::project::{Workspace, apps, flag};
 use crate::signals::Signals;
 
 /// What a shell expects of a program that Ctrl-C has ended.
@@ -27,6 +27,7 @@ pub(super) async fn run(scene: &Scene<'_>, args: DevArgs) -> Result<ExitCode, Fa
         flag("api.port", "--port", args.port),
         flag("api.host", "--host", args.host),
         flag("db.port", "--db-port", args.db_port),
+        flag("apps.enabled", "--app", apps(&args.app)),
         args.database.flag(),
     ];
     let workspace = scene.workspace(Mode::Dev, flags)?;

@@ -12,7 +12,7 @@ use super::dev::{INTERRUPTED, serve_until_asked};
 use super::postgres::with_postgres;
 use crate::args::ServeArgs;
 use crate::failure::{Failure, failure};
-use crate::project::{Workspace, flag};
+use crate::project::{Workspace, apps, flag};
 use crate::signals::Signals;
 
 /// Serves until a signal.
@@ -21,6 +21,7 @@ pub(super) async fn run(scene: &Scene<'_>, args: ServeArgs) -> Result<ExitCode, 
         flag("api.port", "--port", args.port),
         flag("api.host", "--host", args.host),
         flag("db.data_dir", "--data-dir", args.data_dir),
+        flag("apps.enabled", "--app", apps(&args.app)),
         args.database.flag(),
     ];
     let workspace = scene.workspace(Mode::Serve, flags)?;

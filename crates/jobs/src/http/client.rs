@@ -232,6 +232,20 @@ pub(super) async fn approvals(State(room): State<Arc<Jobs>>, who: Who) -> Result
     Ok(document(StatusCode::OK, list))
 }
 
+/// Holds an answer to the whole of its form; the database knows a part of it.
+fn satisfies(form: &str, answer: &RawValue) -> Result<()> {
+    let odd = |_| JobsError::odd("a form and an answer in JSON");
+    let form = serde_json::from_str(form).map_err(odd)?;
+    let answer = serde_json::from_str(answer.get()).map_err(odd)?;
+    crate::form::check(&form, &answer).map_err(|error| {
+        JobsError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            error.to_string(),
+        )
+    })
+}
+
 #[derive(Deserialize)]
 pub(super) struct Answer {
     answer: Box<RawValue>,
@@ -247,6 +261,10 @@ pub(super) async fn answer(
     let id = place.id()?;
     spec::payload("answer", Some(&body.answer))?;
     let by = who.subject.as_deref();
+    let form = room.core.store.form(id, who.is_service(), by).await?;
+    if let Some(form) = form {
+        satisfies(&form, &body.answer)?;
+    }
     let statement = steps::answer(id, who.is_service(), by, &body.answer);
     let rows = room.actors.statement(id, statement).await?;
     if rows.is_empty() {

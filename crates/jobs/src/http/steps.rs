@@ -57,8 +57,8 @@ pub(super) async fn begin(
 ) -> Result<Response> {
     let (id, key) = (held(&room, &who, &place).await?, key(&place)?);
     begin.check()?;
-    let begun = room.step_begin(id, key, &begin).await?;
-    Ok(reply(StatusCode::OK, &begun))
+    let verdict = room.step_begin(id, key, &begin).await?;
+    Ok(reply(StatusCode::OK, &verdict))
 }
 
 #[derive(Deserialize)]
@@ -160,6 +160,21 @@ pub(super) struct Suspend {
     mode: Option<String>,
 }
 
+/// Refuses forms that no answer could be held to.
+fn usable_forms(waits: &RawValue) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Wait {
+        #[serde(default)]
+        form: Option<serde_json::Value>,
+    }
+    let unreadable = |error| JobsError::invalid(format!("waits cannot be read: {error}"));
+    let waits: Vec<Wait> = serde_json::from_str(waits.get()).map_err(unreadable)?;
+    for form in waits.iter().filter_map(|wait| wait.form.as_ref()) {
+        crate::form::usable(form).map_err(|error| JobsError::invalid(error.to_string()))?;
+    }
+    Ok(())
+}
+
 /// `POST /jobs/{id}/suspend`: waits without a worker.
 pub(super) async fn suspend(
     State(room): State<Arc<Jobs>>,
@@ -174,6 +189,7 @@ pub(super) async fn suspend(
         Some("all") => true,
         Some(_) => return Err(JobsError::invalid("mode is any or all")),
     };
+    usable_forms(&body.waits)?;
     let suspended = room.suspend(id, body.epoch, &body.waits, all).await?;
     Ok(reply(StatusCode::OK, &suspended))
 }

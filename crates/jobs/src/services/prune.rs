@@ -11,6 +11,8 @@ use crate::core::Core;
 
 /// Trees of one turn: a tree may have ten thousand jobs.
 const MOST: usize = 50;
+/// Reservations and limits of one turn: a row each.
+const MOST_LEFT: usize = 1000;
 /// A minute: what is a day too old may be there a minute longer.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -26,6 +28,8 @@ pub(crate) fn start(core: &Arc<Core>, tasks: &Tasks) {
         tasks.token(),
         async |core| {
             let did = core.store.prune(MOST, core.config.keep).await?;
+            // What jobs that are over still hold goes with the same broom.
+            core.store.give_back(MOST_LEFT).await?;
             Ok(Turn::of(did, MOST))
         },
     );

@@ -24,7 +24,7 @@ struct Due {
     missed: Missed,
     /// As the database wrote it, to be compared by the database.
     seen: Option<String>,
-    due: Option<Timestamp>,
+    planned: Option<Timestamp>,
     now: Timestamp,
 }
 
@@ -64,13 +64,13 @@ async fn query(pool: &Pool, role: &Arc<str>, statement: SqlBuf) -> Result<Rows, 
 
 fn compute(due: &Due) -> Result<Turn, CronError> {
     let table = Timetable::parse(&due.cron, &due.time_zone)?;
-    let turn = table.turn(due.due, due.now, due.missed);
-    match turn.next {
-        Some(_) => Ok(turn),
-        // It stops here, and says why; what was due fires still.
-        None if turn.fires.is_empty() => Err(CronError::Never(due.cron.clone())),
-        None => Ok(turn),
+    let turn = table.turn(due.planned, due.now, due.missed);
+    if turn.next.is_none() && turn.fires.is_empty() {
+        return Err(CronError::Never(due.cron.clone()));
     }
+    // Without a next time it fires what was due, and says at the next look
+    // that there is nothing more.
+    Ok(turn)
 }
 
 fn fire(due: &Due, turn: &Turn, problem: Option<String>) -> SqlBuf {
@@ -97,7 +97,7 @@ fn read(row: Row<'_>) -> Option<Due> {
         time_zone: row.get(2)?.to_owned(),
         missed: Missed::parse(row.get(3)?),
         seen: row.get(4).map(str::to_owned),
-        due: micros(5).and_then(|n| Timestamp::from_microsecond(n).ok()),
+        planned: micros(5).and_then(|n| Timestamp::from_microsecond(n).ok()),
         now: Timestamp::from_microsecond(micros(6)?).ok()?,
     })
 }

@@ -66,7 +66,9 @@ pub struct Call {
 
 impl std::fmt::Debug for Ctx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ctx").field("job", &self.job.id).finish()
+        f.debug_struct("Ctx")
+            .field("job", &self.job.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,11 +163,11 @@ impl Ctx {
         };
         match run(call).await {
             Ok(paid) => self.end(key, paid).await,
-            Err(stop) => {
-                if let Stop::Failed { error, .. } = &stop {
+            Err(why) => {
+                if let Stop::Failed { error, .. } = &why {
                     self.fail(key, error).await?;
                 }
-                Err(stop)
+                Err(why)
             }
         }
     }
@@ -180,18 +182,18 @@ impl Ctx {
             idempotent: Some(!step.once),
         };
         begin.check().map_err(|error| Stop::of(&error))?;
-        let begun = self.jobs.step_begin(self.job.id, key, &begin).await;
-        let begun = begun.map_err(|error| Stop::of(&error))?;
+        let verdict = self.jobs.step_begin(self.job.id, key, &begin).await;
+        let verdict = verdict.map_err(|error| Stop::of(&error))?;
         let refused = |message: &str| Stop::Failed {
-            error: json!({ "code": begun.verdict, "message": message, "step": key }),
+            error: json!({ "code": verdict.verdict, "message": message, "step": key }),
             retryable: false,
             delay: None,
         };
-        match begun.verdict.as_str() {
-            "hit" => Ok(Beginning::Known(begun.result)),
+        match verdict.verdict.as_str() {
+            "hit" => Ok(Beginning::Known(verdict.result)),
             "run" | "resume" => Ok(Beginning::Call(Call {
-                token: begun.idempotency_token.unwrap_or_default(),
-                handle: match &begun.handle {
+                token: verdict.idempotency_token.unwrap_or_default(),
+                handle: match &verdict.handle {
                     Some(raw) => serde_json::from_str(raw.get())?,
                     None => None,
                 },

@@ -44,6 +44,7 @@ async fn an_answer_wakes_the_job_and_is_its_step() {
     assert_eq!(world.told("approval.answered").await, 1);
     let nobody = ["00000000-0000-7000-8000-000000000000", "1", "bob"];
     assert_eq!(world.refused(ANSWER, &nobody).await, "PT404 not_found");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -58,6 +59,7 @@ async fn what_nobody_answers_in_time_is_expired() {
         .ask("SELECT work_engine.done_steps($1::uuid)", &[&job])
         .await;
     assert_eq!(steps["ok"]["state"], json!("expired"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -82,12 +84,12 @@ async fn of_many_answers_at_once_one_counts() {
         }
     }
     assert_eq!(counted, 1);
+    world.check().await;
 }
 
-#[tokio::test]
-async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
-    let mut world = World::new().await;
-    let form = json!({
+/// A form with most of what the database knows of forms.
+fn shots_form() -> Value {
+    json!({
         "type": "object",
         "required": ["choice"],
         "additionalProperties": false,
@@ -98,7 +100,13 @@ async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
             "fixed": {"const": 7},
             "shots": {"type": "array", "maxItems": 2, "items": {"type": "object", "required": ["id"]}}
         }
-    });
+    })
+}
+
+#[tokio::test]
+async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
+    let mut world = World::new().await;
+    let form = shots_form();
     let sql = "SELECT to_json(work_engine.form_problem($1::jsonb, $2::jsonb))";
     let form = form.to_string();
     for (answer, problem) in [
@@ -164,6 +172,7 @@ async fn the_database_holds_answers_to_the_plain_part_of_a_form() {
         let whole = jobs::form::check(&serde_json::from_str(&form).expect("a form"), &answer);
         assert_eq!(whole.is_ok(), problem.is_null(), "{answer}");
     }
+    world.check().await;
 }
 
 #[tokio::test]
@@ -186,4 +195,5 @@ async fn a_form_that_makes_no_sense_stops_nobody() {
         world.ask(sql, &["false"]).await,
         json!("the answer is not wanted")
     );
+    world.check().await;
 }

@@ -17,7 +17,7 @@ fn usd(estimate: f64) -> Value {
     json!({"unit": "usd", "estimate": estimate})
 }
 
-fn root(budget: Value) -> Value {
+fn root(budget: &Value) -> Value {
     json!({"type": "root", "budget": budget})
 }
 
@@ -25,7 +25,7 @@ fn root(budget: Value) -> Value {
 async fn an_estimate_is_reserved_and_the_cost_is_settled() {
     let mut world = World::new().await;
     let claim = world
-        .running(root(json!([{"unit": "usd", "cap": 10, "soft_cap": 5}])))
+        .running(root(&json!([{"unit": "usd", "cap": 10, "soft_cap": 5}])))
         .await;
     let row = |usd: [i32; 2]| json!(usd);
     assert_eq!(world.verdict(&claim, "a", usd(4.0)).await, "run");
@@ -50,6 +50,7 @@ async fn an_estimate_is_reserved_and_the_cost_is_settled() {
     assert_eq!(world.ask(ROW, &[&claim.job, "usd"]).await, row([6, 0]));
     assert_eq!(world.ask(LEDGER, &["usd"]).await, row([6, 0]));
     assert_eq!(world.told("budget.warning").await, 1);
+    world.check().await;
 }
 
 #[tokio::test]
@@ -83,6 +84,7 @@ async fn every_budget_above_counts_in_every_unit() {
         .await;
     assert_eq!(tokens["result"]["job_id"], json!(top));
     assert_eq!(world.state(&claim.job).await, "paused");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -146,6 +148,7 @@ async fn two_hundred_steps_at_once_reserve_the_cap_and_no_more() {
     assert_eq!(world.ask(ROW, &[&top, "usd"]).await, json!([200, 0]));
     assert_eq!(world.ask(LEDGER, &["usd"]).await, json!([200, 0]));
     assert_eq!(world.told("budget.exceeded").await, 1);
+    world.check().await;
 }
 
 #[tokio::test]
@@ -185,6 +188,7 @@ async fn raising_a_cap_resumes_what_the_budget_stopped_and_nothing_else() {
     assert_eq!(world.told("budget.exceeded").await, 2);
     let failures = "SELECT sum(failures + crashes) FROM work.jobs";
     assert_eq!(world.ask(failures, &[]).await, json!(0));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -228,13 +232,14 @@ async fn whoever_is_asked_for_more_raises_the_cap_with_the_answer() {
         )
         .await;
     assert_eq!(state, json!(["answered", "withdrawn"]));
+    world.check().await;
 }
 
 #[tokio::test]
 async fn calls_and_seconds_are_counted_without_being_named() {
     let mut world = World::new().await;
     let caps = json!([{"unit": "calls", "cap": 2, "on_exceed": "fail"}, {"unit": "seconds", "cap": 60, "on_exceed": "fail"}]);
-    let claim = world.running(root(caps)).await;
+    let claim = world.running(root(&caps)).await;
     assert_eq!(world.verdict(&claim, "a", json!({})).await, "run");
     assert_eq!(world.verdict(&claim, "a", json!({})).await, "run");
     let slow = "WITH s AS (UPDATE work.steps SET started_at = started_at - interval '100 seconds') SELECT 1";
@@ -250,6 +255,7 @@ async fn calls_and_seconds_are_counted_without_being_named() {
     assert_eq!(world.verdict(&claim, "b", json!({})).await, "run");
     let third = world.begin(&claim, "c", json!({})).await;
     assert_eq!(third["result"]["unit"], json!("calls"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -271,13 +277,14 @@ async fn a_budget_that_comes_later_knows_what_was_spent() {
             "PT400 invalid"
         );
     }
+    world.check().await;
 }
 
 #[tokio::test]
 async fn what_a_dead_claim_reserved_stays_until_the_step_is_over() {
     let mut world = World::new().await;
     let first = world
-        .running(root(json!([{"unit": "usd", "cap": 3}])))
+        .running(root(&json!([{"unit": "usd", "cap": 3}])))
         .await;
     world.begin(&first, "a", usd(2.0)).await;
     let second = world.crash(&first).await;
@@ -299,6 +306,7 @@ async fn what_a_dead_claim_reserved_stays_until_the_step_is_over() {
     );
     assert_eq!(world.ask(ROW, &[&first.job, "usd"]).await, json!([2, 0]));
     assert_eq!(world.ask(LEDGER, &["usd"]).await, json!([2, 0]));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -369,4 +377,5 @@ async fn steps_of_a_tree_that_is_stopped_and_let_go_do_not_deadlock() {
         bill[0].as_i64() >= Some(40) && bill[1] == json!(0),
         "{bill}"
     );
+    world.check().await;
 }

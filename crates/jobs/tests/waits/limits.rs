@@ -14,11 +14,6 @@ fn jobs(n: usize, keys: &[&str]) -> Value {
     json!(vec![json!({"type": "t", "limit_keys": keys}); n])
 }
 
-async fn check(world: &mut World) {
-    let sql = "SELECT coalesce(json_agg(c.problem), '[]') FROM work_engine.check() AS c";
-    assert_eq!(world.ask(sql, &[]).await, json!([]));
-}
-
 #[tokio::test]
 async fn so_many_start_and_the_next_when_one_leaves() {
     let mut world = World::new().await;
@@ -66,7 +61,7 @@ async fn so_many_start_and_the_next_when_one_leaves() {
     let again = world.crash(&fourth).await;
     assert_eq!(world.ask(SLOTS, &[]).await, json!(2));
     world.finish(&again).await;
-    check(&mut world).await;
+    world.check().await;
 }
 
 #[tokio::test]
@@ -85,7 +80,34 @@ async fn a_retry_and_a_release_give_their_slot_back() {
         assert_eq!(world.ask(SLOTS, &[]).await, json!(1));
         let ready = "SELECT count(*) FROM work.jobs WHERE state = 'queued' AND waiting_on IS NULL";
         assert_eq!(world.ask(ready, &[]).await, json!(1));
-        check(&mut world).await;
+        world.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_is_stopped_grants_its_slots_to_others_and_not_to_itself() {
+    for stop in [
+        "SELECT count(*) FROM work_engine.cancel($1::uuid, 'enough')",
+        "SELECT count(*) FROM work_engine.pause($1::uuid)",
+        "WITH late AS (UPDATE work.jobs SET deadline_at = clock_timestamp() WHERE root_id = $1::uuid RETURNING 1) SELECT count(*) FROM late",
+    ] {
+        let mut world = World::new().await;
+        world.ask(LIMIT, &["k", "1"]).await;
+        let shot = json!({"parent_ref": "map", "type": "shot", "limit_keys": ["k"]});
+        let made = world
+            .submit(json!([{"ref": "map", "type": "g", "group": true}, shot, shot, shot]))
+            .await;
+        let other = world.submit(jobs(1, &["k"])).await;
+        world.claim().await.expect("the first shot");
+        world.ask(stop, &[&made[0]]).await;
+        world.ask("SELECT work_engine.promote(100)", &[]).await;
+        world.ask("SELECT work_engine.arrive_some(100)", &[]).await;
+        world.check().await;
+        assert_eq!(
+            world.claim().await.map(|c| c.job),
+            other.first().cloned(),
+            "{stop}"
+        );
     }
 }
 
@@ -118,6 +140,7 @@ async fn all_of_several_keys_are_needed() {
     }
     assert_eq!(seen, 8);
     assert_eq!(world.ask(SLOTS, &[]).await, json!(0));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -133,6 +156,7 @@ async fn who_is_blocked_by_one_key_does_not_block_another() {
     assert_eq!(world.claim().await.map(|c| c.job).as_ref(), Some(free));
     let parked = "SELECT json_agg(DISTINCT limited_by) FROM work.jobs WHERE waiting_on = 'limit'";
     assert_eq!(world.ask(parked, &[]).await, json!(["full"]));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -158,6 +182,7 @@ async fn a_bucket_lets_start_what_it_has_and_what_flows_in() {
     let held = world.claim().await.expect("one");
     world.finish(&held).await;
     assert_eq!(world.ask(ready, &[]).await, json!(3));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -189,6 +214,7 @@ async fn a_provider_says_not_before() {
     world.ask(over, &[]).await;
     world.ask("SELECT work_engine.grant_limits(100)", &[]).await;
     assert!(world.claim().await.is_some() && world.claim().await.is_some());
+    world.check().await;
 }
 
 #[tokio::test]
@@ -204,6 +230,7 @@ async fn a_limit_that_comes_later_counts_those_that_run() {
     assert_eq!(world.ask(made, &[]).await, json!(1));
     world.finish(&held).await;
     assert_eq!(world.ask(made, &[]).await, json!(1));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -237,6 +264,7 @@ async fn a_map_is_as_wide_as_it_says() {
         world.ask("SELECT work_engine.drop_widths(10)", &[]).await,
         json!(1)
     );
+    world.check().await;
 }
 
 #[tokio::test]
@@ -289,5 +317,5 @@ async fn thirty_two_connections_never_run_more_than_the_limits_say() {
     let left = "SELECT count(*) FROM work.jobs WHERE state NOT IN ('completed', 'cancelled')";
     assert_eq!(world.ask(left, &[]).await, json!(0));
     assert_eq!(world.ask(SLOTS, &[]).await, json!(0));
-    check(&mut world).await;
+    world.check().await;
 }

@@ -73,6 +73,7 @@ async fn a_schedule_submits_its_job_for_its_owner() {
     let next = "SELECT to_json(next_at = date_trunc('hour', clock_timestamp()) + interval '1 hour' AND last_at < next_at AND error IS NULL) FROM work.schedules";
     assert_eq!(world.ask(next, &[]).await, json!(true));
     assert_eq!(world.ask(FIRES, &[]).await, json!({"submitted": 1}));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -98,6 +99,7 @@ async fn nodes_at_once_fire_every_time_once() {
     let jobs = "SELECT json_build_array(count(*), count(DISTINCT (schedule_id, labels ->> 'fire_at'))) FROM work.jobs";
     assert_eq!(world.ask(jobs, &[]).await, json!([100, 100]));
     assert_eq!(world.ask(FIRES, &[]).await, json!({"submitted": 100}));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -120,6 +122,7 @@ async fn what_was_missed_is_none_the_last_or_all() {
     due(&mut world, &node, fields, 5).await;
     assert_eq!(node.run().await, 0);
     assert_eq!(world.ask(FIRES, &[]).await, json!({"missed": 1}));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -178,6 +181,7 @@ async fn a_job_that_cannot_be_submitted_stops_neither_its_schedule_nor_others() 
     );
     let bad = "SELECT json_build_array(error IS NOT NULL, next_at > clock_timestamp()) FROM work.schedules WHERE name = 'bad'";
     assert_eq!(world.ask(bad, &[]).await, json!([true, true]));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -201,6 +205,7 @@ async fn a_pattern_that_is_none_says_so_once() {
         (SELECT id FROM work.schedules WHERE name = 'wrong'), 'ann', false, '{\"cron\": \"9 * * * *\"}') AS s";
     assert_eq!(world.ask(update, &[]).await, json!(null));
     assert_eq!(world.ask(due, &[]).await, json!(1));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -227,6 +232,7 @@ async fn schedules_are_their_owner_s() {
         "PT404 not_found"
     );
     assert_eq!(world.ask(delete, &[&id, NULL, "true"]).await, json!("t"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -272,6 +278,7 @@ async fn what_is_no_schedule_is_refused() {
         "PT409 conflict"
     );
     world.ask(CREATE, &["eve", &fields]).await;
+    world.check().await;
 }
 
 #[tokio::test]
@@ -287,4 +294,5 @@ async fn a_paused_schedule_makes_up_for_nothing() {
     assert_eq!(world.ask(FIRES, &[]).await, json!({}));
     let next = "SELECT to_json(next_at > clock_timestamp()) FROM work.schedules";
     assert_eq!(world.ask(next, &[]).await, json!(true));
+    world.check().await;
 }

@@ -18,6 +18,7 @@ async fn a_result_is_kept_and_found_by_every_later_claim() {
     assert_eq!(text(&hit, "verdict"), "hit");
     assert_eq!(hit["result"], json!({"text": "hi"}));
     assert_eq!(world.told("step.completed").await, 1);
+    world.check().await;
 }
 
 #[tokio::test]
@@ -33,6 +34,7 @@ async fn a_crash_before_the_answer_runs_again_with_the_same_token() {
     assert_eq!(again["idempotency_token"], began["idempotency_token"]);
     // The dead one asks again: it is another's job by now.
     assert_eq!(world.verdict(&first, "call", json!({})).await, "stale");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -54,6 +56,7 @@ async fn work_in_progress_at_the_provider_is_taken_up_again() {
     world.end(&second, "video", json!("done"), "1").await;
     let late = world.ask(handle, &[&first.job, &first.epoch]).await;
     assert_eq!(late, json!("stale"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -80,6 +83,7 @@ async fn without_idempotency_nobody_knows_and_the_handler_decides() {
     // It may have been paid, so it counts as paid.
     let cost = world.ask("SELECT to_json(cost) FROM work.steps", &[]).await;
     assert_eq!(cost, json!(2));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -107,6 +111,7 @@ async fn another_version_runs_anew_and_another_request_does_not() {
     assert_eq!(hit["result"], json!(2));
     let cost = world.ask("SELECT to_json(cost) FROM work.steps", &[]).await;
     assert_eq!(cost, json!(0.2));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -132,6 +137,7 @@ async fn what_a_lost_claim_paid_for_is_kept_if_nobody_was_first() {
     let booked = "SELECT json_build_array((SELECT cost FROM work.steps), sum(amount)) FROM work.ledger WHERE kind = 'settle'";
     assert_eq!(world.ask(booked, &[]).await, json!([7, 7]));
     assert_eq!(world.verdict(&live, "call", json!({})).await, "hit");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -150,6 +156,7 @@ async fn a_late_result_of_another_version_is_booked_and_not_kept() {
     assert_eq!(ended, json!({"outcome": "kept", "winner": "new"}));
     let cost = world.ask("SELECT to_json(cost) FROM work.steps", &[]).await;
     assert_eq!(cost, json!(7));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -169,6 +176,7 @@ async fn a_failed_call_may_be_made_again() {
             .await,
         "PT404 not_found"
     );
+    world.check().await;
 }
 
 #[tokio::test]
@@ -187,6 +195,7 @@ async fn results_and_handles_are_bounded() {
     let handle = "SELECT work_engine.step_handle($1::uuid, $2::integer, 'call', to_jsonb(repeat('x', 16384)))";
     let refused = world.refused(handle, &[&claim.job, &claim.epoch]).await;
     assert_eq!(refused, "PT413 too_large");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -209,4 +218,5 @@ async fn one_key_is_one_step_however_many_begin_it_at_once() {
     }
     tokens.dedup();
     assert_eq!(tokens.len(), 1);
+    world.check().await;
 }

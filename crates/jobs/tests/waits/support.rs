@@ -145,6 +145,13 @@ impl World {
         self.ask(sql, &[kind]).await.as_i64().unwrap_or_default()
     }
 
+    /// Nothing is wrong with anything.
+    pub(crate) async fn check(&mut self) {
+        let sql = "SELECT coalesce(json_agg(json_build_array(c.problem, c.id)), '[]') FROM (
+                   SELECT * FROM work_engine.check() UNION ALL SELECT * FROM work_engine.check_waits()) AS c";
+        assert_eq!(self.ask(sql, &[]).await, json!([]));
+    }
+
     /// Lets everything that is due be due now.
     pub(crate) async fn pass_time(&mut self) {
         let sql =

@@ -45,6 +45,7 @@ async fn a_timer_gives_the_worker_back_and_the_job_later() {
         .suspend(&first, json!([{"key": "k", "kind": "signal"}]), "any")
         .await;
     assert_eq!(text(&stale, "state"), "stale");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -68,6 +69,7 @@ async fn a_signal_wakes_and_one_that_came_before_is_taken_at_once() {
     assert_eq!(world.state(&first.job).await, "queued");
     let steps = steps_of(&mut world, &first.job).await;
     assert_eq!(steps["third"]["result"], json!(3));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -91,6 +93,7 @@ async fn a_signal_with_a_key_is_sent_once() {
     assert_eq!(world.refused(late, &[&job]).await, "PT409 conflict");
     // The one that was sent before the end is the same signal still.
     assert_eq!(world.ask(sql, &[&job]).await["id"], first["id"]);
+    world.check().await;
 }
 
 #[tokio::test]
@@ -102,6 +105,7 @@ async fn signals_that_nobody_takes_are_a_thousand_at_most() {
     assert_eq!(world.ask(fill, &[&job]).await, json!(1000));
     let more = "SELECT work_engine.signal($1::uuid, 'go')";
     assert_eq!(world.refused(more, &[&job]).await, "PT429 over_limit");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -128,6 +132,7 @@ async fn of_several_waits_one_wins_for_ever() {
     );
     let asked = "SELECT to_json(state) FROM work.approvals";
     assert_eq!(world.ask(asked, &[]).await, json!("withdrawn"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -155,6 +160,7 @@ async fn all_waits_means_all() {
     );
     let steps = steps_of(&mut world, &first.job).await;
     assert_eq!(steps["b"]["state"], json!("expired"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -172,6 +178,7 @@ async fn a_timer_does_not_begin_again_with_every_replay() {
     let second = woken(&mut world, &first.job).await;
     world.suspend(&second, waits, "all").await;
     assert_eq!(world.ask(due, &[]).await, before);
+    world.check().await;
 }
 
 #[tokio::test]
@@ -199,6 +206,7 @@ async fn children_are_waited_for_unless_they_are_over() {
     assert_eq!(steps["more"]["result"], json!({"total": 2, "failed": 0}));
     let ready = world.suspend(&again, waits, "any").await;
     assert_eq!(text(&ready, "state"), "ready");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -217,6 +225,7 @@ async fn children_and_a_signal_are_waited_for_together() {
     assert_eq!(world.state(&parent.job).await, "queued");
     let steps = steps_of(&mut world, &parent.job).await;
     assert_eq!(steps["shots"]["result"], json!({"total": 1, "failed": 0}));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -233,6 +242,7 @@ async fn slow_children_are_given_up_when_their_time_is_over() {
     let ready = world.suspend(&again, waits, "any").await;
     assert_eq!(ready["steps"]["shots"]["state"], json!("expired"));
     assert_eq!(world.finish(&child).await, json!("completed"));
+    world.check().await;
 }
 
 #[tokio::test]
@@ -295,6 +305,7 @@ async fn what_is_no_wait_is_refused() {
         assert_eq!(world.refused(sql, &params).await, refusal, "{waits}");
     }
     assert_eq!(world.state(&claim.job).await, "running");
+    world.check().await;
 }
 
 #[tokio::test]
@@ -324,6 +335,7 @@ async fn what_waits_can_be_listed() {
         let listed = results.iter().rev().nth(1).and_then(pg::Rows::scalar);
         assert_eq!(listed, Some(seen), "{who}");
     }
+    world.check().await;
 }
 
 #[tokio::test]
@@ -359,4 +371,5 @@ async fn signals_and_timers_at_once_wake_a_job_once() {
         let again = woken(&mut world, &claim.job).await;
         assert_eq!(world.finish(&again).await, json!("completed"));
     }
+    world.check().await;
 }

@@ -11,8 +11,9 @@ use kernel::Secret;
 
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
-    ApiConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig, JwtSecret,
-    LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, RateConfig, RestConfig, TxEnd,
+    ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
+    JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
+    RestConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -46,8 +47,23 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
         },
+        apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })
+}
+
+fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
+    let mut apps = AppsConfig::default();
+    for name in merged.list("apps.enabled") {
+        match name.as_str() {
+            "open_lovable" => {
+                let open = merged.flag("apps.open_lovable.open")?;
+                apps.open_lovable = Some(OpenLovableConfig { open });
+            }
+            _ => return Err(merged.invalid("apps.enabled", "expected names of: open_lovable")),
+        }
+    }
+    Ok(apps)
 }
 
 fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {

@@ -122,6 +122,8 @@ const OWN_PREFIX: &str = "FERROBASE__";
 const POSTGREST_PREFIX: &str = "PGRST_";
 const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
 const APP_SETTINGS_SECTION: &str = "app_settings";
+/// Below it, each app has a section of its own.
+const APPS_SECTION: &str = "apps";
 
 pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {
     let mut merged = Merged {
@@ -165,7 +167,8 @@ impl Merged {
         self.settings.insert(key.path, Setting { value, origin });
     }
 
-    /// `ferrobase.toml`: sections of one level, nothing unknown.
+    /// `ferrobase.toml`: sections of one level, but for those of apps, nothing
+    /// unknown.
     fn file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let origin = Origin::File(name.to_owned());
         let parsed: toml::Table =
@@ -186,18 +189,33 @@ impl Merged {
                     );
                     continue;
                 }
-                let path = format!("{section}.{name}");
-                let key = table::find(&path).ok_or_else(|| unknown(&path, &origin))?;
-                let value = from_toml(key, &value).ok_or_else(|| not_a_scalar(&section, &name))?;
-                self.settings.insert(
-                    key.path,
-                    Setting {
-                        value,
-                        origin: origin.clone(),
-                    },
-                );
+                match value {
+                    toml::Value::Table(of_app) if section == APPS_SECTION => {
+                        let section = format!("{section}.{name}");
+                        for (name, value) in of_app {
+                            self.said(&section, &name, &value, &origin)?;
+                        }
+                    }
+                    value => self.said(&section, &name, &value, &origin)?,
+                }
             }
         }
+        Ok(())
+    }
+
+    /// One line of the file.
+    fn said(
+        &mut self,
+        section: &str,
+        name: &str,
+        value: &toml::Value,
+        origin: &Origin,
+    ) -> Result<(), ConfigError> {
+        let path = format!("{section}.{name}");
+        let key = table::find(&path).ok_or_else(|| unknown(&path, origin))?;
+        let value = from_toml(key, value).ok_or_else(|| not_a_scalar(section, name))?;
+        let origin = origin.clone();
+        self.settings.insert(key.path, Setting { value, origin });
         Ok(())
     }
 

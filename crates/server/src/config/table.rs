@@ -178,6 +178,18 @@ pub static KEYS: &[Key] = &[
         "Port of the inbox, on loopback only; 0 lets the system choose.",
     ),
     key(
+        "apps.enabled",
+        Kind::List,
+        "",
+        "Apps to serve beside the rooms: `open_lovable`.",
+    ),
+    key(
+        "apps.open_lovable.open",
+        Kind::Flag,
+        "false",
+        "Let callers without a token in, all of them as one owner.",
+    ),
+    key(
         "db.url",
         Kind::Text,
         "",

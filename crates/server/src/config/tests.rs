@@ -298,3 +298,27 @@ fn the_inbox_is_for_developers_unless_asked_for() {
     };
     assert_eq!(inbox(Mode::Dev, &project).port, 5);
 }
+
+#[test]
+fn apps_are_named_and_have_sections_of_their_own() {
+    let mut sources = Sources::default();
+    let apps = |sources: &Sources| load(Mode::Dev, sources).unwrap().config.apps;
+    assert!(apps(&sources).open_lovable.is_none());
+    sources.file = Some(file(
+        "[apps]\nenabled = [\"open_lovable\"]\n[apps.open_lovable]\nopen = true",
+    ));
+    assert!(apps(&sources).open_lovable.unwrap().open);
+    sources.env = env(&[("FERROBASE__APPS__OPEN_LOVABLE__OPEN", "false")]);
+    assert!(!apps(&sources).open_lovable.unwrap().open);
+    for text in [
+        "[apps]\nenabled = [\"prismatic\"]",
+        "[apps.open_lovable]\nopened = true",
+        "[api.open_lovable]\nopen = true",
+    ] {
+        let sources = Sources {
+            file: Some(file(text)),
+            ..Sources::default()
+        };
+        assert!(load(Mode::Dev, &sources).is_err(), "{text}");
+    }
+}

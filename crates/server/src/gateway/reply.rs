@@ -16,6 +16,9 @@ pub enum Dialect {
     Rest,
     /// Supabase's gateway: `message` and perhaps `hint`.
     Gateway,
+    /// Apps whose every answer says whether it is a success: `success` and
+    /// `error`.
+    Success,
     /// The gateway's, except for what GoTrue would have said itself: `code`,
     /// `error_code` and `msg`.
     Auth,
@@ -96,6 +99,7 @@ impl Trouble {
         let hint = self.hint();
         let body = match dialect {
             Dialect::Rest => postgrest(self.code(), self.message(), None, hint.as_deref()),
+            Dialect::Success => json!({"success": false, "error": self.message()}),
             Dialect::Auth if matches!(self, Self::Withheld(_)) => {
                 let code = StatusCode::FORBIDDEN.as_u16();
                 json!({"code": code, "error_code": "no_authorization", "msg": self.message()})

@@ -1,6 +1,11 @@
 //! From a token to a [`Caller`], remembering tokens that were verified. A hit
 //! costs one keyed hash, one look into a map and one comparison of the whole
 //! token; a SHA-256 for each request would be a tenth of the gateway's work.
+//! A miss costs what the signature costs: 57 µs for ES256 on the machine of
+//! `benches/results`, of which 52 are ring's, which reads the key anew each
+//! time but spends nearly all of it on the curve and has no way to keep a key
+//! that was read; 5 µs for HS256. A token lives for an hour and is verified
+//! once on each server.
 //!
 //! The cache holds only successes: a flood of forged tokens cannot push out
 //! good ones. It is a clock: a hit marks its slot, the

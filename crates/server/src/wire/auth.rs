@@ -113,7 +113,7 @@ pub(crate) fn room(
         outbox: Arc::new(mailer),
         passwords: passwords.map_err(StartError::Threads)?,
         outside,
-        messenger: Some(Arc::new(hooks.clone())),
+        messenger: Arc::new(hooks.clone()),
         humans,
         breached,
         hooks,

@@ -68,13 +68,10 @@ pub(crate) fn service() -> Caller {
     }
 }
 
-/// A session of this owner, whose stream comes with it.
+/// A stream of this owner, with nothing in it.
 pub(crate) async fn stream(db: &TestDb, owner: &str) -> Uuid {
-    let insert = "INSERT INTO work.sessions (owner) VALUES ($1) RETURNING id";
-    let mut session = db.session().await;
-    let rows = session.query(insert, &[Some(owner)]).await.unwrap();
-    session.close().await;
-    rows.scalar().unwrap().parse().unwrap()
+    let insert = "INSERT INTO work.streams (id, owner) VALUES (work.uuid_v7(), $1) RETURNING id";
+    sql(db, insert, &[owner]).await.unwrap().parse().unwrap()
 }
 
 /// Fixed statements, as superuser.

@@ -144,6 +144,9 @@ async fn what_the_engine_tells_nobody_else_can_tell() {
     ] {
         let (status, answer) = send(&node, &user("ann"), &line, &body.to_string()).await;
         assert_eq!(status.as_u16(), expected, "{body} {answer}");
+        if body.get("job_id").is_none() && body.get("owner").is_none() && body.is_object() {
+            assert_eq!(by_function(&db, id, &body).await, expected, "{body}");
+        }
     }
     let all = json!({"events": [{"kind": "job.completed"}], "job_id": job}).to_string();
     assert_eq!(send(&node, &service(), &line, &all).await.0.as_u16(), 200);
@@ -185,4 +188,29 @@ async fn server_sent_events_end_with_a_reason() {
     let end = "event: end\ndata: {\"code\":\"restarting\",\"reconnect\":true}\n\n";
     assert!(text.ends_with(end), "{text}");
     node.tasks.stop().await;
+}
+
+/// The same by function, as a client's RPC calls it; the status.
+async fn by_function(db: &TestDb, id: Uuid, body: &Value) -> u16 {
+    let mut session = db.session().await;
+    let caller = r#"SET request.jwt.claims = '{"sub": "ann"}'; SET ROLE authenticated"#;
+    session.script(caller).await.unwrap();
+    let (events, n) = (body["events"].to_string(), body["n"].as_i64());
+    let (id, n) = (id.to_string(), n.map(|n| n.to_string()));
+    let call = "SELECT work.append($1::text::uuid, $2::text::jsonb, $3, $4::text::bigint)";
+    let params = [
+        Some(id.as_str()),
+        Some(events.as_str()),
+        body["producer"].as_str(),
+        n.as_deref(),
+    ];
+    let outcome = session.query(call, &params).await;
+    session.close().await;
+    match outcome {
+        Ok(_) => 200,
+        Err(error) => {
+            let state = error.sqlstate().unwrap_or_default();
+            state.trim_start_matches("PT").parse().unwrap_or(500)
+        }
+    }
 }

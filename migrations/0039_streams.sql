@@ -120,8 +120,10 @@ $$;
 COMMENT ON FUNCTION work_engine.append_batch(uuid[], text[], bigint[], uuid[], text[], integer[], integer[], integer[], text[], jsonb[]) IS
     'Appends for many writers in one transaction, each event once; a verdict for each writer.';
 
--- The same for one writer, whose problem is an error.
-CREATE FUNCTION work_engine.append_as(stream uuid, producer text, first_n bigint, job uuid, kinds text[], data jsonb[])
+-- The same for one writer, whose problem is an error. `owner` is whose the stream
+-- must be; null for any.
+CREATE FUNCTION work_engine.append_one(
+    stream uuid, owner text, producer text, first_n bigint, job uuid, kinds text[], data jsonb[])
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -131,7 +133,7 @@ DECLARE
     told record;
 BEGIN
     SELECT b.* INTO told FROM work_engine.append_batch(
-        ARRAY[stream], ARRAY[producer], ARRAY[first_n], ARRAY[job], ARRAY[NULL::text], ARRAY[0], ARRAY[many],
+        ARRAY[stream], ARRAY[producer], ARRAY[first_n], ARRAY[job], ARRAY[owner], ARRAY[0], ARRAY[many],
         array_fill(1, ARRAY[many]), kinds, data) AS b;
     CASE told.problem
         WHEN 'not_found' THEN
@@ -139,13 +141,19 @@ BEGIN
         WHEN 'stale' THEN
             RAISE EXCEPTION 'the producer''s claim has lost its job' USING ERRCODE = 'PT409', DETAIL = 'stale';
         WHEN 'gap' THEN
-            RAISE EXCEPTION 'events before these are missing' USING ERRCODE = 'PT409', DETAIL = 'gap',
-                HINT = format('The producer''s next event is %s.', told.next_n);
+            RAISE EXCEPTION 'events before these are missing; the next is %', told.next_n
+                USING ERRCODE = 'PT409', DETAIL = 'gap', HINT = format('The producer''s next event is %s.', told.next_n);
         ELSE
             RETURN told.next_n;
     END CASE;
 END;
 $$;
+
+CREATE FUNCTION work_engine.append_as(stream uuid, producer text, first_n bigint, job uuid, kinds text[], data jsonb[])
+RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT work_engine.append_one(stream, NULL, producer, first_n, job, kinds, data) $$;
 COMMENT ON FUNCTION work_engine.append_as(uuid, text, bigint, uuid, text[], jsonb[]) IS
     'Appends what a producer has not sent before; the number of its next event.';
 
