@@ -28,6 +28,7 @@ import asyncio
 import hashlib
 import http.client
 import json
+import logging
 import random
 import threading
 import time
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 Why = Literal["suspended", "cancel", "pause", "lost", "shutdown"]
 
 
@@ -638,7 +640,7 @@ class Worker:
         self._http = _Http(url, key, token)
         self._queues, self._concurrency = list(queues), concurrency
         self._lease_ms, self._code_version = lease_ms, code_version
-        self._on_error = on_error or (lambda _error: None)
+        self._on_error = on_error or (lambda error: _log.warning("worker %s: %r", self.id, error))
         self._handlers: dict[str, Handler] = {}
         self._running: dict[str, tuple[Context, threading.Thread]] = {}
         self._changed = threading.Condition()

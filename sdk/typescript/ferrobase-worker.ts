@@ -680,7 +680,7 @@ export interface WorkerOptions extends Connection {
   /** How long a silent worker keeps its jobs. */
   leaseMs?: number
   codeVersion?: string
-  /** For what only the worker's log is told. */
+  /** What the worker cannot tell the server; it is written to the console otherwise. */
   onError?: (error: unknown) => void
 }
 
@@ -693,11 +693,13 @@ export class Worker {
   private readonly stopping = new AbortController()
   private freed: () => void = () => undefined
   private beats = false
+  private readonly onError: (error: unknown) => void
 
   private readonly options: WorkerOptions
 
   constructor(options: WorkerOptions) {
     this.options = options
+    this.onError = options.onError ?? ((error) => console.warn(`worker ${this.id}:`, error))
     this.http = new Http(options)
     this.id = options.id ?? `ts-${crypto.randomUUID()}`
   }
@@ -724,7 +726,7 @@ export class Worker {
           failures = 0
         } catch (error) {
           if (this.stopping.signal.aborted) break
-          this.options.onError?.(error)
+          this.onError(error)
           await pause(backoff(++failures), this.stopping.signal)
         }
       }
@@ -761,7 +763,7 @@ export class Worker {
   private start(claimed: Claimed): void {
     const job = new Context<unknown>(this.http, claimed)
     const done = this.perform(job)
-      .catch((error: unknown) => this.options.onError?.(error))
+      .catch((error: unknown) => this.onError(error))
       .finally(() => {
         this.running.delete(claimed.id)
         this.freed()
@@ -819,7 +821,7 @@ export class Worker {
         else job.heard = sent
       }
     } catch (error) {
-      this.options.onError?.(error)
+      this.onError(error)
     } finally {
       this.beats = false
     }

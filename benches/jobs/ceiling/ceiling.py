@@ -53,4 +53,4 @@ if wants("drain"):
     tell("drain", best * BATCH)
 if wants("enqueue64"):
     fresh(1)
-    tell("enqueue64", pgbench("enqueue.sql", "-c", "64", "-j", "2", "-T", str(max(1, round(args.seconds)))))
+    tell("enqueue64", pgbench("enqueue.sql", "-c", "64", "-j", "2", "-T", str(max(2, round(args.seconds)))))

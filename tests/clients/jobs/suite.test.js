@@ -11,7 +11,7 @@ import { Client } from '../../../sdk/typescript/ferrobase-worker.ts'
 import { Server } from '../js/server.js'
 import { Provider } from './provider.js'
 import { Wire } from './wire.js'
-import { WorkerProcess } from './workers.js'
+import { WorkerProcess, killAll } from './workers.js'
 
 const ada = { id: randomUUID(), email: 'ada@example.com' }
 const bob = { id: randomUUID(), email: 'bob@example.com' }
@@ -69,7 +69,7 @@ before(async () => {
 })
 
 after(async () => {
-  await Promise.all([workers?.[0].stop(), workers?.[1].stop(), workers?.[2].kill()])
+  await killAll()
   await provider?.close()
   await server?.remove()
 })
@@ -241,14 +241,19 @@ describe('what happens on the way', () => {
 describe('kill -9 of a worker in a paid step', () => {
   // The worker dies while the provider works, and another one takes over when the lease has run out.
   async function killedIn(type) {
+    let killed
     provider.hold()
     const first = await own(type)
-    const { id } = await adas.submit({ type })
-    await provider.called()
-    await first.kill()
-    provider.release()
+    try {
+      const { id } = await adas.submit({ type })
+      await provider.called()
+      killed = id
+    } finally {
+      await first.kill()
+      provider.release()
+    }
     const second = await own(type)
-    return { id, second }
+    return { id: killed, second }
   }
 
   it('with an idempotency key: two calls, one charge', async () => {
@@ -300,15 +305,21 @@ describe('a worker that is cut off', () => {
     it(`stops before its lease is over, and another one has the job: ${language}`, async () => {
       const wire = await Wire.to(new URL(server.ready.api_url))
       const first = await own(type, language, wire.url)
-      const { id } = await adas.submit({ type })
-      await until('it runs', async () => ((await adas.get(id)).state === 'running' ? true : undefined))
-      wire.cut()
-      const second = await own(type, language)
-      await first.said(`stopped ${id} lost`)
-      // The second run of the handler says so in its output.
-      assert.equal((await finished(adas, id)).output, 2)
-      await Promise.all([first.kill(), second.stop(), wire.close()])
-      assert.equal((await adas.get(id)).crashes, 1)
+      let second
+      try {
+        const { id } = await adas.submit({ type })
+        await until('it runs', async () => ((await adas.get(id)).state === 'running' ? true : undefined))
+        wire.cut()
+        second = await own(type, language)
+        await first.said(`stopped ${id} lost`)
+        const job = await finished(adas, id)
+        // The server may have given the job once more to the worker that asked before it was cut
+        // off and never heard the answer; each such claim is a lease that ran out.
+        assert.ok(job.output >= 2, `run ${job.output}`)
+        assert.equal(job.crashes, job.output - 1)
+      } finally {
+        await Promise.all([first.kill(), second?.stop(), wire.close()])
+      }
     })
   }
 })

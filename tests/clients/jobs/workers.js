@@ -13,6 +13,10 @@ const COMMANDS = {
   rust: () => [process.env.RUST_WORKER, []],
 }
 
+// Whatever a test that failed has left running.
+const started = []
+export const killAll = () => Promise.all(started.map((worker) => worker.kill()))
+
 export class WorkerProcess {
   lines = []
   waiting = []
@@ -26,6 +30,7 @@ export class WorkerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     worker.ended = new Promise((resolve) => worker.child.once('close', (code, signal) => resolve({ code, signal })))
+    started.push(worker)
     let errors = ''
     worker.child.stderr.on('data', (data) => (errors += data))
     createInterface({ input: worker.child.stdout }).on('line', (line) => {
