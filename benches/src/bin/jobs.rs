@@ -125,17 +125,16 @@ async fn run() -> Result<()> {
     let options = options()?;
     let (tasks, database) = (Tasks::new(), Tasks::new());
     let temporary = tempfile::tempdir()?;
-    let cluster = match &options.url {
-        Some(_) => None,
-        None => {
-            let folder = options.folder.clone();
-            let folder = folder.unwrap_or_else(|| temporary.path().join(".ferrobase"));
-            let config = ClusterConfig {
-                port: None,
-                ..ClusterConfig::new(folder, Clock::system())
-            };
-            Some(Cluster::start(config, &database, |_| ()).await?)
-        }
+    let cluster = if options.url.is_some() {
+        None
+    } else {
+        let folder = options.folder.clone();
+        let folder = folder.unwrap_or_else(|| temporary.path().join(".ferrobase"));
+        let config = ClusterConfig {
+            port: None,
+            ..ClusterConfig::new(folder, Clock::system())
+        };
+        Some(Cluster::start(config, &database, |_| ()).await?)
     };
     let target = match (&options.url, &cluster) {
         (Some(url), _) => Target::parse(url)?,
