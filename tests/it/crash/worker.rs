@@ -134,9 +134,9 @@ impl<'a> Crew<'a> {
             for job in answer.json()["jobs"].as_array().into_iter().flatten() {
                 let (id, epoch) = (text(&job["id"]), job["epoch"].as_u64().unwrap());
                 let mut epochs = self.epochs.lock().unwrap();
-                let last = epochs.entry(id.clone()).or_default();
-                assert!(epoch > *last, "claim {epoch} of {id} after {last}");
-                *last = epoch;
+                let before = epochs.entry(id.clone()).or_default();
+                assert!(epoch > *before, "claim {epoch} of {id} after {before}");
+                *before = epoch;
                 drop(epochs);
                 if self.run(job, &id, epoch).is_err() {
                     self.ghosts.lock().unwrap().push((id, epoch));
@@ -178,9 +178,9 @@ impl<'a> Crew<'a> {
 
     /// A paid step: asked, bought, and told.
     fn pay(&self, id: &str, epoch: u64, label: &str, key: &str) -> Result<(), Gone> {
-        let begin = json!({ "epoch": epoch, "version": "1", "idempotent": true });
+        let asked = json!({ "epoch": epoch, "version": "1", "idempotent": true });
         let path = format!("steps/{key}/begin");
-        let begun = self.by(Message::Begin, label, (id, &path), &begin)?.json();
+        let begun = self.by(Message::Begin, label, (id, &path), &asked)?.json();
         match begun["verdict"].as_str() {
             Some("hit") => return Ok(()),
             Some("run") => {}

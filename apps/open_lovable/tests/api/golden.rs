@@ -79,10 +79,6 @@ impl Transcript<'_> {
     }
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "the shapes of every answer, one after the other"
-)]
 #[tokio::test]
 async fn shapes_are_those_of_the_original() {
     let app = App::new(false).await;
