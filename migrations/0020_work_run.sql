@@ -102,10 +102,12 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     -- The first thousand, and small results only: the rest is asked for by key.
-    SELECT jsonb_object_agg(s.key, jsonb_build_object('result', s.result, 'version', s.version))
+    -- A wait that ended without an answer is decided as much as one that had it.
+    SELECT jsonb_object_agg(s.key, jsonb_build_object('result', s.result, 'version', s.version)
+        || CASE s.state WHEN 'expired' THEN '{"state": "expired"}' ELSE '{}' END::jsonb)
     FROM (
-        SELECT s.key, s.result, s.version FROM work.steps AS s
-        WHERE s.job_id = job AND s.state = 'done' AND (s.result IS NULL OR pg_column_size(s.result) <= 8192)
+        SELECT s.key, s.state, s.result, s.version FROM work.steps AS s
+        WHERE s.job_id = job AND s.state IN ('done', 'expired') AND (s.result IS NULL OR pg_column_size(s.result) <= 8192)
         ORDER BY s.started_at LIMIT 1000
     ) AS s
 $$;

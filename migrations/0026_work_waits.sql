@@ -396,22 +396,5 @@ END;
 $$;
 COMMENT ON FUNCTION work_engine.due_steps(integer) IS 'Ends timers and waits that are due, and wakes their jobs.';
 
--- As before, with waits that ended without an answer: they are decided
--- as much as those that had one.
-CREATE OR REPLACE FUNCTION work_engine.done_steps(job uuid)
-RETURNS jsonb
-LANGUAGE sql
-STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT jsonb_object_agg(s.key, jsonb_build_object('result', s.result, 'version', s.version)
-        || CASE s.state WHEN 'expired' THEN '{"state": "expired"}' ELSE '{}' END::jsonb)
-    FROM (
-        SELECT s.key, s.state, s.result, s.version FROM work.steps AS s
-        WHERE s.job_id = job AND s.state IN ('done', 'expired') AND (s.result IS NULL OR pg_column_size(s.result) <= 8192)
-        ORDER BY s.started_at LIMIT 1000
-    ) AS s
-$$;
-
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA work_engine FROM PUBLIC;
 SELECT work_engine.admit();

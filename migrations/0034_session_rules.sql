@@ -63,6 +63,9 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Plans are kept: one made for an empty table must do for an import.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     parent work.sessions;

@@ -283,6 +283,9 @@ RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Plans are kept: one made for a table of three files must do for ten thousand.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     session constant work.sessions := work_engine.own_session(write_files.session_id);
@@ -335,6 +338,8 @@ RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     session constant work.sessions := work_engine.own_session(put_file.session_id);

@@ -37,40 +37,43 @@ BEGIN
 END;
 $$;
 
--- The word that stands for the caller in the index.
-CREATE FUNCTION work.owner_word()
-RETURNS text
-LANGUAGE sql
-STABLE
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT work_engine.owner_word(work.me()) $$;
-
--- The words of `query` as search engines understand them. The caller's subject
--- is one more word, so that only the caller's messages are looked at; what may
--- be seen is decided by the policies all the same.
+-- The words of `query` as search engines understand them. The owner is one more
+-- word, so that only the caller's messages are looked at, and whose a message
+-- is decides the session all the same. Not left to the policies: PostgreSQL
+-- asks no index for words before it has asked a policy for every row.
 CREATE FUNCTION work.search_messages(query text, in_session uuid DEFAULT NULL, most integer DEFAULT 20)
 RETURNS TABLE (
     id uuid, session_id uuid, seq bigint, role text, created_at timestamptz, rank real, excerpt text)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT f.id, f.session_id, f.seq, f.role, f.created_at, f.rank,
-        ts_headline('simple'::regconfig, left(f.content, 20000), f.words, 'StartSel=**, StopSel=**, MaxFragments=2, MaxWords=24, MinWords=8')
+#variable_conflict use_column
+DECLARE
+    everybody constant boolean := work_engine.unrestricted();
+    words constant tsquery := websearch_to_tsquery('simple'::regconfig, left(query, 1000));
+    wanted constant tsquery := CASE WHEN everybody THEN words
+        ELSE words && quote_literal(work_engine.owner_word(work.me()))::tsquery END;
+BEGIN
+    IF numnode(words) = 0 THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.session_id, f.seq, f.role, f.created_at, f.rank, ts_headline('simple'::regconfig, left(f.content, 20000), words,
+        'StartSel=**, StopSel=**, MaxFragments=2, MaxWords=24, MinWords=8')
     FROM (
-        SELECT m.id, m.session_id, m.seq, m.role, m.created_at, m.content, q.words, ts_rank(m.search, q.words) AS rank
-        FROM work.messages AS m,
-            (SELECT websearch_to_tsquery('simple'::regconfig, left(query, 1000)) AS words) AS q
-        WHERE m.search @@ CASE WHEN work.me() IS NULL THEN q.words
-                ELSE q.words && ('''' || work.owner_word() || '''')::tsquery END
-          AND numnode(q.words) > 0
+        SELECT m.id, m.session_id, m.seq, m.role, m.created_at, m.content, ts_rank(m.search, words) AS rank
+        FROM work.messages AS m JOIN work.sessions AS s ON s.id = m.session_id
+        WHERE m.search @@ wanted
+          AND (everybody OR s.owner = work.me())
           AND m.superseded_at IS NULL
           AND (in_session IS NULL OR m.session_id = in_session)
         ORDER BY rank DESC, m.created_at DESC, m.id
         LIMIT least(greatest(most, 1), 200)
     ) AS f
-    ORDER BY f.rank DESC, f.created_at DESC, f.id
+    ORDER BY f.rank DESC, f.created_at DESC, f.id;
+END;
 $$;
 COMMENT ON FUNCTION work.search_messages(text, uuid, integer) IS
     'The caller''s messages that have these words, best first: words, "a phrase", or, -without.';
@@ -213,10 +216,10 @@ END;
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA work_engine FROM PUBLIC;
-REVOKE ALL ON FUNCTION work.append_messages(uuid, jsonb), work.search_messages(text, uuid, integer), work.owner_word(),
+REVOKE ALL ON FUNCTION work.append_messages(uuid, jsonb), work.search_messages(text, uuid, integer),
     work.session_details(uuid, integer, integer), work.make_claim_key(uuid), work.claim_session(text) FROM PUBLIC;
 SELECT ferrobase.attempt('reading of sessions, for callers', 'sessions cannot be searched or shown at once', $$
-    GRANT EXECUTE ON FUNCTION work.append_messages(uuid, jsonb), work.search_messages(text, uuid, integer), work.owner_word(),
+    GRANT EXECUTE ON FUNCTION work.append_messages(uuid, jsonb), work.search_messages(text, uuid, integer),
         work.session_details(uuid, integer, integer), work.make_claim_key(uuid), work.claim_session(text)
         TO authenticated, service_role
 $$);

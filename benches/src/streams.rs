@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use kernel::{Caller, Clock, Rng, Tasks};
 use pg::{Pool, PoolConfig, Target};
 use serde_json::value::RawValue;
-use sessions::streams::{Given, NewEvent, Piece, Producer, Step, Streams};
+use sessions::streams::{ASK_EVERY, Given, NewEvent, Piece, Producer, Step, Streams};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -129,6 +129,7 @@ fn start(target: &Target) -> (Arc<Streams>, Tasks) {
         leaving: CancellationToken::new(),
         clock: Clock::system(),
         rng: Rng::system(),
+        ask_every: ASK_EVERY,
         chunks_kept: None,
     });
     (streams, tasks)

@@ -176,137 +176,140 @@ fn a_worker_hears_at_once_that_its_job_is_cancelled() {
     );
 }
 
+/// Ada's job, which a worker of hers holds, and Bob, who knows its number.
+struct Stranger<'a> {
+    server: &'a Ferrobase,
+    bob: String,
+    job: &'a str,
+    session: Value,
+}
+
+impl Stranger<'_> {
+    fn sees_nothing(&self) {
+        let (server, bob, job) = (self.server, &self.bob, self.job);
+        for table in ["jobs", "sessions", "events", "steps", "attempts", "streams"] {
+            let path = format!("/rest/v1/{table}?select=*");
+            let seen = work(server, "GET", &path, bob, "");
+            assert_eq!((seen.status, &*seen.body), (200, "[]"), "{table}");
+        }
+        for path in ["", "/events", "/budgets"] {
+            let path = format!("/jobs/v1/jobs/{job}{path}");
+            refused(&server.get(&path, bob), 404, "not_found");
+        }
+    }
+
+    fn changes_nothing(&self) {
+        for (path, body) in [
+            ("cancel", json!({})),
+            ("pause", json!({})),
+            ("resume", json!({})),
+            ("retry", json!({})),
+            ("signals/go", json!({})),
+            ("finish", json!({ "epoch": 1 })),
+            ("fail", json!({ "epoch": 1 })),
+            ("log", json!({ "epoch": 1, "message": "x" })),
+            ("suspend", json!({ "epoch": 1, "waits": [] })),
+            ("spawn", json!({ "epoch": 1, "jobs": [{ "type": "t" }] })),
+            ("steps/s/begin", json!({ "epoch": 1 })),
+            ("steps/s/end", json!({ "epoch": 1, "result": 1 })),
+        ] {
+            let path = format!("/jobs/v1/jobs/{}/{path}", self.job);
+            let answer = post(self.server, &path, &self.bob, &body);
+            refused(&answer, 404, "not_found");
+        }
+        let beat = json!({ "jobs": [{ "id": self.job, "epoch": 1 }] });
+        let path = "/jobs/v1/workers/w/heartbeat";
+        refused(&post(self.server, path, &self.bob, &beat), 404, "not_found");
+    }
+
+    fn waits_for_nothing(&self) {
+        for spec in [
+            json!({ "type": "t", "depends_on": [{ "id": self.job, "when": "terminal" }] }),
+            json!({ "type": "t", "parent_id": self.job }),
+            json!({ "type": "t", "session_id": self.session }),
+        ] {
+            let answer = post(self.server, "/jobs/v1/jobs", &self.bob, &spec);
+            refused(&answer, 404, "not_found");
+            let answer = rpc(self.server, "submit", &self.bob, &json!({ "jobs": [spec] }));
+            assert_eq!(answer.status, 404, "{answer:?}");
+        }
+    }
+
+    fn calls_nothing(&self) {
+        for (name, body) in [
+            ("cancel", json!({ "job": self.job })),
+            ("signal", json!({ "job": self.job, "name": "go" })),
+            ("finish", json!({ "job": self.job, "epoch": 1 })),
+            (
+                "log",
+                json!({ "job": self.job, "epoch": 1, "message": "x" }),
+            ),
+            (
+                "step_begin",
+                json!({ "job": self.job, "epoch": 1, "key": "s" }),
+            ),
+        ] {
+            let answer = rpc(self.server, name, &self.bob, &body);
+            let told = (answer.status, answer.json()["details"].clone());
+            assert_eq!(told, (404, json!("not_found")), "{name} {answer:?}");
+        }
+    }
+
+    /// Whoever he says that he is.
+    fn claims_nothing(&self) {
+        let claimed = claim(self.server, &self.bob, &json!({ "owner": ADA }));
+        assert_eq!(claimed, json!([]));
+        let body = json!({ "worker": "w", "owner": ADA });
+        let claimed = granted(&rpc(self.server, "claim", &self.bob, &body));
+        assert_eq!(claimed, json!([]));
+        let body = json!({ "worker": "w", "jobs": [{ "id": self.job, "epoch": 1 }] });
+        let told = granted(&rpc(self.server, "heartbeat", &self.bob, &body));
+        assert_eq!(told, json!([]));
+    }
+}
+
 #[test]
 fn nobody_else_sees_waits_on_signals_or_claims_a_job() {
     let folder = project(&[]);
     let server = start(folder.path());
-    let (ada, bob) = (server.token(ADA, &json!({})), server.token(BOB, &json!({})));
-    let session = work(
+    let ada = server.token(ADA, &json!({}));
+    let session = r#"{"title":"mine"}"#;
+    let made = work(
         &server,
         "POST",
         "/rest/v1/sessions?select=id",
         &ada,
-        r#"{"title":"mine"}"#,
+        session,
     );
-    assert_eq!(session.status, 201, "{session:?}");
+    assert_eq!(made.status, 201, "{made:?}");
     let sessions = work(&server, "GET", "/rest/v1/sessions?select=id", &ada, "").json();
-    let held = submit(
-        &server,
-        &ada,
-        &json!({ "type": "t", "session_id": sessions[0]["id"] }),
-    );
+    let spec = json!({ "type": "t", "session_id": sessions[0]["id"] });
+    let held = submit(&server, &ada, &spec);
     let claimed = claim(&server, &ada, &json!({ "wait_ms": 20_000 }));
     assert_eq!(claimed[0]["id"], held["id"]);
     let open = submit(&server, &ada, &json!({ "type": "t", "owner": BOB }));
 
-    for table in ["jobs", "sessions", "events", "steps", "attempts", "streams"] {
-        let seen = work(
-            &server,
-            "GET",
-            &format!("/rest/v1/{table}?select=*"),
-            &bob,
-            "",
-        );
-        assert_eq!((seen.status, &*seen.body), (200, "[]"), "{table}");
-    }
-    let id = held["id"].as_str().unwrap();
-    refused(
-        &server.get(&format!("/jobs/v1/jobs/{id}"), &bob),
-        404,
-        "not_found",
-    );
-    refused(
-        &server.get(&format!("/jobs/v1/jobs/{id}/events"), &bob),
-        404,
-        "not_found",
-    );
-    for (path, body) in [
-        ("cancel", json!({})),
-        ("pause", json!({})),
-        ("resume", json!({})),
-        ("retry", json!({})),
-        ("signals/go", json!({})),
-        ("finish", json!({ "epoch": 1 })),
-        ("fail", json!({ "epoch": 1 })),
-        ("log", json!({ "epoch": 1, "message": "x" })),
-        ("suspend", json!({ "epoch": 1, "waits": [] })),
-        ("spawn", json!({ "epoch": 1, "jobs": [{ "type": "t" }] })),
-        ("steps/s/begin", json!({ "epoch": 1 })),
-        ("steps/s/end", json!({ "epoch": 1, "result": 1 })),
-    ] {
-        refused(
-            &post(&server, &format!("/jobs/v1/jobs/{id}/{path}"), &bob, &body),
-            404,
-            "not_found",
-        );
-    }
-    for spec in [
-        json!({ "type": "t", "depends_on": [{ "id": id, "when": "terminal" }] }),
-        json!({ "type": "t", "parent_id": id }),
-        json!({ "type": "t", "session_id": sessions[0]["id"] }),
-    ] {
-        refused(
-            &post(&server, "/jobs/v1/jobs", &bob, &spec),
-            404,
-            "not_found",
-        );
-        let answer = rpc(&server, "submit", &bob, &json!({ "jobs": [spec] }));
-        assert_eq!(answer.status, 404, "{answer:?}");
-    }
-    let beat = json!({ "jobs": [{ "id": id, "epoch": 1 }] });
-    refused(
-        &post(&server, "/jobs/v1/workers/w/heartbeat", &bob, &beat),
-        404,
-        "not_found",
-    );
-    for (name, body) in [
-        ("cancel", json!({ "job": id })),
-        ("signal", json!({ "job": id, "name": "go" })),
-        ("finish", json!({ "job": id, "epoch": 1 })),
-        ("log", json!({ "job": id, "epoch": 1, "message": "x" })),
-        ("step_begin", json!({ "job": id, "epoch": 1, "key": "s" })),
-    ] {
-        let answer = rpc(&server, name, &bob, &body);
-        assert_eq!(
-            (answer.status, &answer.json()["details"]),
-            (404, &json!("not_found")),
-            "{name} {answer:?}"
-        );
-    }
-    // Claiming brings nothing, whoever one says that one is.
-    assert_eq!(claim(&server, &bob, &json!({ "owner": ADA })), json!([]));
-    let answer = rpc(
-        &server,
-        "claim",
-        &bob,
-        &json!({ "worker": "w", "owner": ADA }),
-    );
-    assert_eq!(granted(&answer), json!([]));
-    let answer = rpc(
-        &server,
-        "heartbeat",
-        &bob,
-        &json!({ "worker": "w", "jobs": [{ "id": id, "epoch": 1 }] }),
-    );
-    assert_eq!(granted(&answer), json!([]));
+    let stranger = Stranger {
+        server: &server,
+        bob: server.token(BOB, &json!({})),
+        job: held["id"].as_str().unwrap(),
+        session: sessions[0]["id"].clone(),
+    };
+    stranger.sees_nothing();
+    stranger.changes_nothing();
+    stranger.waits_for_nothing();
+    stranger.calls_nothing();
+    stranger.claims_nothing();
 
-    let anon = server.anon_key();
+    let (anon, spec) = (server.anon_key(), json!({ "type": "t" }));
     refused(
-        &post(&server, "/jobs/v1/jobs", anon, &json!({ "type": "t" })),
+        &post(&server, "/jobs/v1/jobs", anon, &spec),
         401,
         "forbidden",
     );
-    refused(
-        &post(&server, "/jobs/v1/workers/w/claim", anon, &json!({})),
-        401,
-        "forbidden",
-    );
-    let answer = rpc(
-        &server,
-        "submit",
-        anon,
-        &json!({ "jobs": [{ "type": "t" }] }),
-    );
+    let path = "/jobs/v1/workers/w/claim";
+    refused(&post(&server, path, anon, &json!({})), 401, "forbidden");
+    let answer = rpc(&server, "submit", anon, &json!({ "jobs": [spec] }));
     assert!(matches!(answer.status, 401 | 403), "{answer:?}");
 
     // Nothing of that has changed anything.
@@ -335,8 +338,8 @@ fn functions_do_what_the_routes_do() {
         (id, &json!({ "n": 1 }))
     );
     let begin = json!({ "job": id, "epoch": 1, "key": "pay" });
-    let begun = granted(&rpc(&server, "step_begin", &ada, &begin));
-    assert_eq!(begun["verdict"], "run");
+    let verdict = granted(&rpc(&server, "step_begin", &ada, &begin));
+    assert_eq!(verdict["verdict"], "run");
     let end = json!({ "job": id, "epoch": 1, "key": "pay", "result": { "paid": true } });
     assert_eq!(
         granted(&rpc(&server, "step_end", &ada, &end))["outcome"],

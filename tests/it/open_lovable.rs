@@ -95,11 +95,17 @@ fn three_doors_lead_to_the_same_rows_of_one_tenant() {
 
     nothing_of_it_is_anothers(&server, &ben, &id, &checkpoint, &job);
 
-    // All of it is there after a crash, the job with whoever runs it.
     server.kill9();
-    let server = Ferrobase::dev_with(folder.path(), &["--app", "open_lovable"]);
+    after_a_crash(folder.path(), &id, &job, &shown);
+}
+
+/// All of it is there, the job with whoever runs it.
+fn after_a_crash(folder: &std::path::Path, id: &str, job: &str, shown: &Value) {
+    let server = Ferrobase::dev_with(folder, &["--app", "open_lovable"]);
     let ann = server.token(ANN, &json!({}));
-    assert_eq!(ok(&server, &ann, &details, &Value::Null), shown);
+    let details = format!("GET /api/v2/sessions/{id}?details=true");
+    let patch = format!("PATCH /api/v2/jobs/{job}");
+    assert_eq!(&ok(&server, &ann, &details, &Value::Null), shown);
     let done = ok(
         &server,
         &ann,

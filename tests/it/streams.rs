@@ -24,11 +24,16 @@ const ALL: i64 = EVENTS + 1;
 const KIB_PER_WATCHER: u64 = 64;
 
 /// Everything at one stream's address.
-fn path(stream: &str) -> String {
+pub(crate) fn path(stream: &str) -> String {
     format!("/sessions/v1/streams/{stream}/events")
 }
 
-fn send(server: &Ferrobase, line: &str, token: &str, body: &Value) -> io::Result<Answer> {
+pub(crate) fn send(
+    server: &Ferrobase,
+    line: &str,
+    token: &str,
+    body: &Value,
+) -> io::Result<Answer> {
     let (method, path) = line.split_once(' ').unwrap();
     let bearer = format!("Bearer {token}");
     let headers = [
@@ -47,7 +52,7 @@ fn send(server: &Ferrobase, line: &str, token: &str, body: &Value) -> io::Result
 }
 
 /// A new session of this user, whose stream has its id.
-fn session(server: &Ferrobase, token: &str) -> String {
+pub(crate) fn session(server: &Ferrobase, token: &str) -> String {
     let made = send(server, "POST /rest/v1/sessions", token, &json!({})).unwrap();
     let rows = made.json();
     let id = rows[0]["id"].as_str();
@@ -55,7 +60,7 @@ fn session(server: &Ferrobase, token: &str) -> String {
 }
 
 /// The events `first..first + count` of producer `p`.
-fn piece(first: i64, count: i64) -> Value {
+pub(crate) fn piece(first: i64, count: i64) -> Value {
     let events: Vec<_> = (first..first + count)
         .map(|n| json!({"kind": "note", "data": {"n": n}}))
         .collect();
@@ -63,7 +68,7 @@ fn piece(first: i64, count: i64) -> Value {
 }
 
 /// Servers on one database, each with keys of its own.
-fn nodes(count: usize, settings: &str) -> (Vec<(Ferrobase, TempDir)>, Cluster) {
+pub(crate) fn nodes(count: usize, settings: &str) -> (Vec<(Ferrobase, TempDir)>, Cluster) {
     let cluster = Cluster::start();
     cluster.sql("postgres", "create database live template template0");
     let nodes = (0..count).map(|_| {
@@ -75,7 +80,8 @@ fn nodes(count: usize, settings: &str) -> (Vec<(Ferrobase, TempDir)>, Cluster) {
     (nodes.collect(), cluster)
 }
 
-const EXPOSED: &str = "[db]\nschemas = [\"public\", \"work\"]\n[log]\nrequests = \"none\"\n";
+pub(crate) const EXPOSED: &str =
+    "[db]\nschemas = [\"public\", \"work\"]\n[log]\nrequests = \"none\"\n";
 
 fn resident_kib(server: &Ferrobase) -> u64 {
     let path = format!("/proc/{}/status", server.pid());
@@ -367,77 +373,6 @@ fn strangers_learn_nothing_on_any_wire() {
         assert_eq!(send(server, &rpc, &ben, &json!({})).unwrap().status, 404);
     }
     assert!(Sse::open(server.address(), &path(&own), server.anon_key(), 0).is_err());
-}
-
-#[test]
-fn one_socket_watches_many_and_a_key_may_come_in_the_address() {
-    let (nodes, _cluster) = nodes(1, EXPOSED);
-    let server = &nodes[0].0;
-    let ann = server.token("ann", &json!({}));
-    let streams: Vec<_> = (0..3).map(|_| session(server, &ann)).collect();
-    for stream in &streams {
-        let line = format!("POST {}", path(stream));
-        assert_eq!(send(server, &line, &ann, &piece(0, 5)).unwrap().status, 200);
-    }
-    // Browsers cannot give headers to a web socket.
-    let address = format!("{}?apikey={ann}&after=4", path(&streams[0]));
-    let mut socket = Socket::open(server.address(), &address, &[]).unwrap();
-    let mut said = || match socket.next().unwrap() {
-        Said::Json(said) => said,
-        Said::Closed(code) => panic!("closed: {code}"),
-    };
-    assert_eq!(
-        (said()["seq"].take(), said()["seq"].take()),
-        (json!(5), json!(6))
-    );
-    for (wish, code) in [
-        (json!({"watch": streams[0]}), "invalid"),
-        (json!({"watch": streams[1], "after": 7}), "invalid"),
-        (json!({"watch": streams[1], "after": -1}), "invalid"),
-        (
-            json!({"watch": streams[1], "unwatch": streams[1]}),
-            "invalid",
-        ),
-        (json!(["watch"]), "invalid"),
-        (json!({"watch": "x"}), "not_found"),
-    ] {
-        socket.say(&wish.to_string()).unwrap();
-        let Said::Json(answer) = socket.next().unwrap() else {
-            panic!("closed");
-        };
-        assert_eq!(answer["error"]["code"], code, "{wish} {answer}");
-    }
-    socket
-        .say(&json!({"watch": streams[1], "after": 5}).to_string())
-        .unwrap();
-    let mut next = || match socket.next().unwrap() {
-        Said::Json(said) => said,
-        Said::Closed(code) => panic!("closed: {code}"),
-    };
-    assert_eq!(next(), json!({"watching": streams[1], "after": 5}));
-    let event = next();
-    assert_eq!(
-        (&event["stream_id"], &event["seq"]),
-        (&json!(streams[1]), &json!(6))
-    );
-    socket
-        .say(&json!({"unwatch": streams[0]}).to_string())
-        .unwrap();
-    let Said::Json(ended) = socket.next().unwrap() else {
-        panic!("closed");
-    };
-    assert_eq!(ended, json!({"ended": streams[0], "code": "unwatched"}));
-    for stream in &streams {
-        let line = format!("POST {}", path(stream));
-        assert_eq!(send(server, &line, &ann, &piece(5, 1)).unwrap().status, 200);
-    }
-    let Said::Json(event) = socket.next().unwrap() else {
-        panic!("closed");
-    };
-    assert_eq!(
-        (&event["stream_id"], &event["seq"]),
-        (&json!(streams[1]), &json!(7))
-    );
 }
 
 #[test]

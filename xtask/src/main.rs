@@ -12,6 +12,7 @@
 )]
 
 mod clients;
+mod clients_jobs;
 mod conformance;
 mod fuzz;
 mod repo;

@@ -125,17 +125,16 @@ async fn run() -> Result<()> {
     let options = options()?;
     let (tasks, database) = (Tasks::new(), Tasks::new());
     let temporary = tempfile::tempdir()?;
-    let cluster = match &options.url {
-        Some(_) => None,
-        None => {
-            let folder = options.folder.clone();
-            let folder = folder.unwrap_or_else(|| temporary.path().join(".ferrobase"));
-            let config = ClusterConfig {
-                port: None,
-                ..ClusterConfig::new(folder, Clock::system())
-            };
-            Some(Cluster::start(config, &database, |_| ()).await?)
-        }
+    let cluster = if options.url.is_some() {
+        None
+    } else {
+        let folder = options.folder.clone();
+        let folder = folder.unwrap_or_else(|| temporary.path().join(".ferrobase"));
+        let config = ClusterConfig {
+            port: None,
+            ..ClusterConfig::new(folder, Clock::system())
+        };
+        Some(Cluster::start(config, &database, |_| ()).await?)
     };
     let target = match (&options.url, &cluster) {
         (Some(url), _) => Target::parse(url)?,
@@ -228,10 +227,10 @@ impl Bench {
     async fn clear(&self) -> Result<()> {
         let mut session = Session::connect(&self.target).await?;
         session
-            .script("DELETE FROM work.jobs WHERE finished_at IS NULL; VACUUM ANALYZE work.jobs; CHECKPOINT")
+            .script("DELETE FROM work.jobs WHERE finished_at IS NULL")
             .await?;
         session.close().await;
-        Ok(())
+        self.settle().await
     }
 
     async fn fill(&self, count: usize) -> Result<()> {
@@ -339,9 +338,9 @@ impl Bench {
 
     async fn settle(&self) -> Result<()> {
         let mut session = Session::connect(&self.target).await?;
-        session
-            .script("VACUUM ANALYZE work.jobs; CHECKPOINT")
-            .await?;
+        // One script each: several statements are one transaction.
+        session.script("VACUUM ANALYZE work.jobs").await?;
+        session.script("CHECKPOINT").await?;
         session.close().await;
         Ok(())
     }

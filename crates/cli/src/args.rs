@@ -1,5 +1,7 @@
 //! What can be typed. The texts here are what `--help` shows.
 
+pub(crate) mod jobs;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -114,6 +116,16 @@ Exits with 1 when nothing runs here.")]
         serve: bool,
         #[command(subcommand)]
         verb: Option<KeysVerb>,
+    },
+    /// Look at durable work, follow it and change it.
+    ///
+    /// Asks what runs in this folder, with its service key; or the server of
+    /// `--url` with `--key`.
+    Jobs {
+        #[command(flatten)]
+        server: jobs::ServerArgs,
+        #[command(subcommand)]
+        verb: jobs::JobsVerb,
     },
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, Said, system};
 use crate::project::Environment;
 
+/// Columns of a terminal that nobody has made wider.
+const STATUS_CHARS_MAX: usize = 79;
+
 /// Standard output and error.
 #[expect(
     clippy::struct_excessive_bools,
@@ -89,6 +92,15 @@ impl Output {
         if !self.json {
             say(text);
         }
+    }
+
+    /// The last line of a terminal, drawn over the one before; an empty one
+    /// wipes it. It must fit on one line, so it is cut where most windows end.
+    #[expect(clippy::unused_self, reason = "who prints holds the Output")]
+    pub(crate) fn status(self, text: &str) {
+        let text: String = text.chars().take(STATUS_CHARS_MAX).collect();
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush());
     }
 
     /// Something that should be looked at.

@@ -8,6 +8,7 @@ mod db;
 mod dev;
 mod doctor;
 mod gen_types;
+mod jobs;
 mod keys;
 mod migration;
 mod postgres;
@@ -103,6 +104,7 @@ pub(crate) async fn run(
             serve,
             verb: Some(verb),
         } => Box::pin(api_keys::run(&scene, mode(serve), verb)).await,
+        Verb::Jobs { server, verb } => Box::pin(jobs::run(&scene, &server, verb)).await,
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),
     };

@@ -55,7 +55,7 @@ impl Actors {
         let submissions = [specs.iter().collect()];
         let mut made = self.core.store.submit(&submissions).await?;
         let made = made.pop().unwrap_or_default();
-        self.core.submitted(specs.iter().zip(&made));
+        self.core.submitted(specs.iter().zip(&made), None);
         Ok(made)
     }
 
@@ -103,7 +103,7 @@ impl Work for Submit {
         answers.extend(trees.iter().map(|(n, _)| *n).zip(made));
         let answers = in_order(answers);
         let jobs = items.iter().flatten().zip(answers.iter().flatten());
-        self.0.submitted(jobs);
+        self.0.submitted(jobs, None);
         Ok(answers)
     }
 }

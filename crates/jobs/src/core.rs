@@ -124,14 +124,23 @@ impl Core {
 
     /// After a commit that submitted jobs: wakes whoever can use them here,
     /// and has other nodes told of the rest.
-    pub(crate) fn submitted<'a>(&self, made: impl IntoIterator<Item = (&'a Spec, &'a Submitted)>) {
+    /// Children tell their parent's stream; `under` is a parent that all share.
+    pub(crate) fn submitted<'a>(
+        &self,
+        made: impl IntoIterator<Item = (&'a Spec, &'a Submitted)>,
+        under: Option<Uuid>,
+    ) {
         let mut counts: HashMap<Ready, usize> = HashMap::new();
-        let mut told = Told::default();
+        let mut told = Told {
+            streams: self.streams_of(under).into_iter().collect(),
+            ..Told::default()
+        };
         for (spec, job) in made {
             if !job.is_new {
                 continue;
             }
-            if spec.events != Some(false) && spec.parent_ref.is_none() {
+            let is_root = spec.parent_ref.is_none() && spec.parent_id.is_none() && under.is_none();
+            if spec.events != Some(false) && is_root {
                 told.streams.insert(spec.session_id.unwrap_or(job.id));
             }
             if spec.delay_ms.is_some() || spec.run_at.is_some() {

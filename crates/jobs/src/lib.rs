@@ -48,4 +48,4 @@ pub use spec::{
     When,
 };
 pub use types::{Beat, Changed, Claimed, Directive, Event, Finish, Outcome, Submitted, Wants};
-pub use worker::{Ask, Builder, Call, ChildEnd, Ctx, Paid, Step, Stop, Worker};
+pub use worker::{Answered, Ask, Builder, Call, ChildEnd, Ctx, Paid, Step, Stop, Worker};

@@ -86,7 +86,7 @@ impl Jobs {
     ) -> Result<Vec<Submitted>> {
         spec::check_all(&specs)?;
         let made = self.core.store.spawn(parent, epoch, &specs).await?;
-        self.core.submitted(specs.iter().zip(&made));
+        self.core.submitted(specs.iter().zip(&made), Some(parent));
         Ok(made)
     }
 

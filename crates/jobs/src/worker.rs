@@ -33,8 +33,11 @@ use crate::types::{Claimed, Finish, Outcome, Wants};
 pub use context::{Call, Ctx, Paid, Step};
 use hold::{Held, Hold};
 pub use stop::Stop;
-pub use waits::{Ask, ChildEnd};
+pub use waits::{Answered, Ask, ChildEnd};
 
+/// How long a free slot waits for others, so that one claim serves them all:
+/// less than a commit takes.
+const GATHER: Duration = Duration::from_millis(2);
 /// Before asking again when the database does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long handlers may go on after the worker was told to stop. Then they
@@ -278,15 +281,18 @@ impl Running {
     }
 
     /// Until a claim is worth its round trip: a quarter of the hand is free,
-    /// or nothing is in it that could be done meanwhile.
+    /// or a slot is, and has been for a moment.
     async fn wait_for_room(&self) -> usize {
+        let room = || self.capacity.saturating_sub(self.hold.count());
         loop {
             let called = self.room.notified();
-            let held = self.hold.count();
-            let room = self.capacity.saturating_sub(held);
-            let idle = self.slots.available_permits() > 0;
-            if room > 0 && (idle || room * 4 >= self.capacity) {
-                return room;
+            if room() * 4 >= self.capacity {
+                return room();
+            }
+            if room() > 0 && self.slots.available_permits() > 0 {
+                // Where jobs are quick, many more end within that moment.
+                tokio::time::sleep(GATHER).await;
+                return room();
             }
             called.await;
         }

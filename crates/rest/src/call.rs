@@ -38,6 +38,8 @@ use crate::json;
 pub struct CallConfig {
     /// The schemas that clients may name. The first is the default.
     pub schemas: Vec<String>,
+    /// Those of the platform, which are neither default nor told of.
+    pub platform_schemas: Vec<String>,
     /// Where the dialect is mounted, such as `/rest/v1`: taken off the path.
     pub base_path: String,
     /// Whether the root describes the API.
@@ -54,6 +56,7 @@ impl CallConfig {
     pub fn of(config: &Config, timezones: Arc<HashSet<String>>) -> Self {
         Self {
             schemas: config.schemas.clone(),
+            platform_schemas: config.platform_schemas.clone(),
             base_path: config.base_path.clone(),
             root: config.root.clone(),
             transaction_choice: config.transaction_choice,
@@ -245,7 +248,7 @@ fn schema(
         return Ok((default.clone(), several.then_some(default)));
     };
     let profile = String::from_utf8_lossy(profile.as_bytes()).into_owned();
-    if config.schemas.contains(&profile) {
+    if config.schemas.contains(&profile) || config.platform_schemas.contains(&profile) {
         Ok((profile.clone(), Some(profile)))
     } else {
         Err(RestError::UnacceptableSchema {

@@ -15,6 +15,8 @@ use crate::call::{Root, prefer::TransactionChoice};
 pub struct Config {
     /// `db-schemas`: the exposed schemas, the default one first.
     pub schemas: Vec<String>,
+    /// Schemas of ours that clients may name as well, whatever is exposed.
+    pub platform_schemas: Vec<String>,
     /// `db-extra-search-path`
     pub extra_search_path: Vec<String>,
     /// `db-max-rows`
@@ -84,6 +86,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             schemas: vec!["public".to_owned()],
+            platform_schemas: Vec::new(),
             extra_search_path: vec!["public".to_owned(), "extensions".to_owned()],
             max_rows: None,
             aggregates_enabled: false,

@@ -180,7 +180,8 @@ impl Settings {
     fn of(config: Config, timezones: Arc<HashSet<String>>) -> Self {
         let call = CallConfig::of(&config, timezones);
         let path = |schema| execute::search_path(schema, &config.extra_search_path);
-        let search_paths = config.schemas.iter().map(path).collect();
+        let schemas = config.schemas.iter().chain(&config.platform_schemas);
+        let search_paths = schemas.map(path).collect();
         Self {
             config,
             call,
@@ -189,7 +190,8 @@ impl Settings {
     }
 
     fn search_path(&self, schema: &str) -> &str {
-        let index = self.config.schemas.iter().position(|one| one == schema);
+        let mut schemas = (self.config.schemas.iter()).chain(&self.config.platform_schemas);
+        let index = schemas.position(|one| one == schema);
         // A call names one of the schemas or is refused before this.
         index
             .and_then(|index| self.search_paths.get(index))

@@ -129,10 +129,7 @@ impl App {
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
-        let mut session = Session::connect(&database)
-            .await
-            .map_err(because("connect to the database"))?;
-        let (loaded, sources) = with_database_settings(loaded, sources, &mut session).await?;
+        let (loaded, sources, session) = first_look(&database, loaded, sources).await?;
         let config = loaded.config.clone();
         let options = wire::load_options(&config);
         let (listening, catalog) = first_catalog(session, &config, &options).await?;
@@ -161,15 +158,10 @@ impl App {
             let follower = Follower::new(Arc::clone(&api_keys), target, listens);
             api_keys::start(follower, &back).await;
         }
-        let work = work_database.filter(|_| config.jobs.enabled).map(|target| {
-            let given = wire::work::Given {
-                config: &config,
-                pool: Pool::new(&target, &few, &back),
-                requests: &data.pool,
-                tasks: &back,
-                leaving: front.token(),
-            };
-            wire::work::rooms(&given, context)
+        let work = work_database.filter(|_| config.jobs.enabled);
+        let work = work.map(|target| {
+            let pool = Pool::new(&target, &few, &back);
+            wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
@@ -261,6 +253,19 @@ fn world(
         issuers,
         api_keys,
     }
+}
+
+/// A session, and the settings with what the database says to them.
+async fn first_look(
+    database: &Target,
+    loaded: Loaded,
+    sources: Sources,
+) -> Result<(Loaded, Sources, Session), StartError> {
+    let mut session = Session::connect(database)
+        .await
+        .map_err(because("connect to the database"))?;
+    let (loaded, sources) = with_database_settings(loaded, sources, &mut session).await?;
+    Ok((loaded, sources, session))
 }
 
 /// The catalog to begin with, and the session that hears of changes since,

@@ -7,6 +7,7 @@
 pub mod access;
 mod api_keys;
 mod examine;
+pub mod remote;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

@@ -51,21 +51,22 @@ impl Data {
 /// What to read of the catalog.
 #[must_use]
 pub fn load_options(config: &Config) -> LoadOptions {
+    let mut schemas = config.db.schemas.clone();
+    schemas.extend(platform_schemas(config));
     LoadOptions {
         extra_search_path: config.db.extra_search_path.clone(),
-        ..LoadOptions::for_schemas(shown_schemas(config))
+        ..LoadOptions::for_schemas(schemas)
     }
 }
 
-/// The schemas of the data API: those that were asked for, and behind them the
-/// one with jobs and sessions, so that the default stays what it was.
-fn shown_schemas(config: &Config) -> Vec<String> {
-    let mut schemas = config.db.schemas.clone();
+/// The schema with jobs and sessions, which is part of the data API without
+/// being one of those that were asked for: the default stays what it was, and
+/// answers name no profile where there is one schema.
+fn platform_schemas(config: &Config) -> Vec<String> {
     let shown = config.jobs.enabled && config.jobs.expose;
-    if shown && !schemas.iter().any(|schema| schema == work::SCHEMA) {
-        schemas.push(work::SCHEMA.to_owned());
-    }
-    schemas
+    let schema = shown.then(|| work::SCHEMA.to_owned());
+    let missing = schema.filter(|schema| !config.db.schemas.contains(schema));
+    missing.into_iter().collect()
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -207,7 +208,8 @@ pub(crate) fn rest_config(config: &Config) -> rest::Config {
         TxEnd::RollbackAllowOverride => (true, TransactionChoice::Client),
     };
     rest::Config {
-        schemas: shown_schemas(config),
+        schemas: config.db.schemas.clone(),
+        platform_schemas: platform_schemas(config),
         extra_search_path: config.db.extra_search_path.clone(),
         max_rows: config.db.max_rows,
         aggregates_enabled: config.db.aggregates_enabled,

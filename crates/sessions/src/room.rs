@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::routes;
 use crate::store::Store;
-use crate::streams::{Given, Streams};
+use crate::streams::{ASK_EVERY, Given, Streams};
 use crate::sweep;
 
 /// What the room is made of.
@@ -54,6 +54,7 @@ impl Sessions {
             leaving: parts.leaving,
             clock: parts.clock,
             rng: parts.rng,
+            ask_every: ASK_EVERY,
             chunks_kept: None,
         });
         Arc::new(Self { store, streams })

@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use access::ASK_EVERY;
 pub use append::{
     AppendError, Appended, Appender, EVENT_BYTES_MAX, NewEvent, PIECE_BYTES_MAX, PIECE_EVENTS_MAX,
     Pending, Piece, Producer,
@@ -71,6 +72,9 @@ pub struct Given {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// How often it is asked whether a watcher may still watch; [`ASK_EVERY`]
+    /// unless there is a reason.
+    pub ask_every: Duration,
     /// How long chunks (`job.chunk`) are kept; none for as long as their stream.
     pub chunks_kept: Option<Duration>,
 }
@@ -83,6 +87,7 @@ pub struct Streams {
     places: Arc<Places>,
     pages: Arc<Semaphore>,
     clock: Clock,
+    ask_every: Duration,
     tasks: Tasks,
     leaving: CancellationToken,
     /// Which node we are, in notifications.
@@ -115,6 +120,7 @@ impl Streams {
             places: Arc::default(),
             pages: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
             clock: given.clock,
+            ask_every: given.ask_every,
             tasks,
             leaving: given.leaving,
             node,
@@ -153,7 +159,8 @@ impl Streams {
         let hold = self.hub.hold(stream, last_seq);
         let pages = Arc::clone(&self.pages);
         let follower = Follower::new(hold, (after, last_seq), self.store.clone(), pages);
-        let pass = Pass::new(caller.clone(), stream, self.store.clone(), &self.clock);
+        let store = self.store.clone();
+        let pass = Pass::new(caller.clone(), stream, store, &self.clock, self.ask_every);
         Ok(Watching::new(follower, pass, place))
     }
 

@@ -6,7 +6,11 @@ use crate::tidy::{Complaint, File};
 const LINES_MAX: usize = 500;
 
 /// Files that are longer for a reason. The number is today's length; it may only go down.
-const LONGER: &[(&str, usize, &str)] = &[];
+const LONGER: &[(&str, usize, &str)] = &[(
+    "sdk/python/ferrobase_worker.py",
+    807,
+    "one file, so that it can be copied into a project",
+)];
 
 /// Calls that send text to Postgres.
 const SENDS_SQL: [&str; 5] = [

@@ -79,6 +79,10 @@ impl Transcript<'_> {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the shapes of every answer, one after the other"
+)]
 #[tokio::test]
 async fn shapes_are_those_of_the_original() {
     let app = App::new(false).await;
@@ -87,7 +91,18 @@ async fn shapes_are_those_of_the_original() {
         names: Names::default(),
         text: String::new(),
     };
-    let ann = user("ann");
+    let session = about_sessions(&mut t).await;
+    about_jobs(&mut t, &session).await;
+    about_states(&mut t, &session).await;
+    about_nothing(&mut t).await;
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(FILE, &t.text).unwrap();
+    }
+    let expected = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert_eq!(t.text, expected, "run with UPDATE=1 if this is meant");
+}
+
+async fn about_sessions(t: &mut Transcript<'_>) -> String {
     let made = t
         .ask(
             &format!("POST {SESSIONS}"),
@@ -109,6 +124,10 @@ async fn shapes_are_those_of_the_original() {
     t.ask(&format!("POST {one}/checkpoints"), json!({"label": "v1"}))
         .await;
     t.ask(&format!("GET {one}/checkpoints"), Value::Null).await;
+    session
+}
+
+async fn about_jobs(t: &mut Transcript<'_>, session: &str) {
     let job = t
         .ask(
             &format!("POST {JOBS}"),
@@ -130,25 +149,7 @@ async fn shapes_are_those_of_the_original() {
         .await;
     t.ask(&format!("PATCH {JOBS}/{job}"), json!({"state": "running"}))
         .await;
-    app.sql(
-        &ann,
-        "INSERT INTO work.artifacts (job_id, type, uri) VALUES ($1::uuid, 'code', 's3://a')",
-        &job,
-    )
-    .await;
-    app.sql(
-        &ann,
-        "INSERT INTO work.tool_runs (job_id, tool, input) VALUES ($1::uuid, 'fs.write', '{}')",
-        &job,
-    )
-    .await;
-    app.sql(
-        &ann,
-        "INSERT INTO work.messages (session_id, role, content) VALUES ($1::uuid, 'user', 'hello')",
-        &session,
-    )
-    .await;
-    app.sql(&ann, "INSERT INTO work.sandboxes (session_id, sandbox_id, url) VALUES ($1::uuid, 'sb', 'https://s')", &session).await;
+    beside(t.app, session, &job).await;
     t.ask(&format!("GET {JOBS}/{job}?details=true"), Value::Null)
         .await;
     t.ask(
@@ -162,6 +163,7 @@ async fn shapes_are_those_of_the_original() {
         .await;
     t.ask(&format!("POST {JOBS}/{job}"), json!({"action": "explode"}))
         .await;
+    let one = format!("{SESSIONS}/{session}");
     t.ask(
         &format!("GET {JOBS}?sessionId={session}&limit=1"),
         Value::Null,
@@ -169,6 +171,34 @@ async fn shapes_are_those_of_the_original() {
     .await;
     t.ask(&format!("GET {JOBS}"), Value::Null).await;
     t.ask(&format!("GET {one}?details=true"), Value::Null).await;
+}
+
+/// What somebody else writes: workers and the app's own code.
+async fn beside(app: &App, session: &str, job: &str) {
+    let ann = user("ann");
+    app.sql(
+        &ann,
+        "INSERT INTO work.artifacts (job_id, type, uri) VALUES ($1::uuid, 'code', 's3://a')",
+        job,
+    )
+    .await;
+    app.sql(
+        &ann,
+        "INSERT INTO work.tool_runs (job_id, tool, input) VALUES ($1::uuid, 'fs.write', '{}')",
+        job,
+    )
+    .await;
+    app.sql(
+        &ann,
+        "INSERT INTO work.messages (session_id, role, content) VALUES ($1::uuid, 'user', 'hello')",
+        session,
+    )
+    .await;
+    app.sql(&ann, "INSERT INTO work.sandboxes (session_id, sandbox_id, url) VALUES ($1::uuid, 'sb', 'https://s')", session).await;
+}
+
+async fn about_states(t: &mut Transcript<'_>, session: &str) {
+    let one = format!("{SESSIONS}/{session}");
     t.ask(&format!("GET {STATE}?sessionId={session}"), Value::Null)
         .await;
     t.ask(&format!("GET {STATE}"), Value::Null).await;
@@ -191,14 +221,12 @@ async fn shapes_are_those_of_the_original() {
     t.ask(&format!("DELETE {one}"), Value::Null).await;
     t.ask(&format!("GET {SESSIONS}?limit=1&offset=1"), Value::Null)
         .await;
+}
+
+async fn about_nothing(t: &mut Transcript<'_>) {
     t.ask(&format!("GET {SESSIONS}/not-a-uuid"), Value::Null)
         .await;
     t.ask(&format!("GET {JOBS}/not-a-uuid"), Value::Null).await;
     t.ask("PUT /api/v2/sessions", Value::Null).await;
     t.ask("GET /api/v2/nothing", Value::Null).await;
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(FILE, &t.text).unwrap();
-    }
-    let expected = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert_eq!(t.text, expected, "run with UPDATE=1 if this is meant");
 }

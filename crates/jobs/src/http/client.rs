@@ -123,11 +123,13 @@ pub(super) async fn events(
         )
     })?;
     // From here up to the root of all rooms, wherever that is mounted.
-    let query = uri.query().map(|query| format!("?{query}"));
-    let there = format!(
-        "../../../../sessions/v1/streams/{stream}/events{}",
-        query.unwrap_or_default()
-    );
+    let mut there = String::from("../../../../sessions/v1/streams/");
+    there.push_str(&stream.to_string());
+    there.push_str("/events");
+    if let Some(asked) = uri.query() {
+        there.push('?');
+        there.push_str(asked);
+    }
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let there = HeaderValue::from_str(&there)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{LONG, Node};
-use crate::{Ask, Ctx, Spec, Stop, Worker};
+use crate::{Answered, Ask, Ctx, Spec, Stop, Worker};
 
 /// Waits, by the stream's news, until no job is open.
 async fn all_over(node: &Node) {
@@ -91,7 +91,8 @@ fn film(
                 prompt: "Publish?".to_owned(),
                 ..Ask::default()
             };
-            let answer: Option<Value> = ctx.approval("ok", ask).await?;
+            let answered: Option<Answered<Value>> = ctx.approval("ok", ask).await?;
+            let answer = answered.map(|answered| (answered.answer, answered.by));
             let never: Option<Value> = ctx
                 .wait_signal("never", "never", Some(Duration::from_millis(10)))
                 .await?;
@@ -157,7 +158,7 @@ async fn a_handler_that_waits_goes_on_where_it_was_and_pays_once() {
     let output: Value = serde_json::from_str(&eventually(&node, done).await).unwrap();
     let expected = json!({
         "plan": { "scenes": [1, 2, 3], "of": "x" }, "scenes": [10, 20, 30],
-        "signal": { "go": 1 }, "answer": { "ok": true }, "never": null,
+        "signal": { "go": 1 }, "answer": [{ "ok": true }, "ada"], "never": null,
     });
     assert_eq!(output, expected);
     assert_eq!(paid.load(Ordering::SeqCst), 1);

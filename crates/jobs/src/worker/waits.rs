@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -25,6 +25,15 @@ pub struct Ask {
     pub assignee: Option<String>,
     /// How long to wait for the answer.
     pub within: Option<Duration>,
+}
+
+/// What a person answered.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Answered<T> {
+    /// As the form asks for it.
+    pub answer: T,
+    /// Who it was; none for whoever may answer for everybody.
+    pub by: Option<String>,
 }
 
 /// What a child came to.
@@ -71,7 +80,7 @@ impl Ctx {
         &self,
         key: &str,
         ask: Ask,
-    ) -> Result<Option<T>, Stop> {
+    ) -> Result<Option<Answered<T>>, Stop> {
         let wait = json!({
             "key": key, "kind": "approval", "prompt": ask.prompt, "form": ask.form,
             "assignee": ask.assignee, "due_ms": ask.within.map(millis),

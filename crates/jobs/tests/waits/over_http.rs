@@ -95,9 +95,9 @@ async fn a_user_has_schedules_of_the_user_s_own() {
     assert_eq!(list.as_array().map(Vec::len), Some(1));
     let (status, shown) = node.send("ann", &format!("GET {one}"), json!({})).await;
     assert_eq!((status, &shown["fires"]), (200, &json!([])));
-    let changes = json!({"paused": true, "owner": "eve"});
+    let wanted = json!({"paused": true, "owner": "eve"});
     let (status, changed) = node
-        .send("ann", &format!("PATCH {one}"), changes.clone())
+        .send("ann", &format!("PATCH {one}"), wanted.clone())
         .await;
     assert_eq!((status, &changed["paused"]), (200, &json!(true)));
     assert_eq!(changed["owner"], json!("ann"));
@@ -106,7 +106,7 @@ async fn a_user_has_schedules_of_the_user_s_own() {
     assert_eq!(list, json!([]));
     for line in ["GET", "PATCH", "DELETE"] {
         let (status, refused) = node
-            .send("eve", &format!("{line} {one}"), changes.clone())
+            .send("eve", &format!("{line} {one}"), wanted.clone())
             .await;
         assert_eq!((status, text(&refused, "code")), (404, "not_found".into()));
     }

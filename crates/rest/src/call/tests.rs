@@ -10,6 +10,7 @@ use super::*;
 fn config() -> CallConfig {
     CallConfig {
         schemas: vec!["v1".to_owned(), "v2".to_owned()],
+        platform_schemas: vec!["work".to_owned()],
         base_path: "/rest/v1".to_owned(),
         ..CallConfig::default()
     }
@@ -100,6 +101,9 @@ fn profiles_choose_the_schema() {
     let write = call("POST", "/rest/v1/t", &[("accept-profile", "v2")], "{}").unwrap();
     assert_eq!(write.schema, "v1");
     assert_eq!(write.negotiated_profile.as_deref(), Some("v1"));
+    // The platform's own can be named, and is not told of.
+    let own = call("GET", "/rest/v1/t", &[("accept-profile", "work")], "").unwrap();
+    assert_eq!(own.schema, "work");
     let error = call("POST", "/rest/v1/t", &[("content-profile", "x")], "{}").unwrap_err();
     assert_eq!(
         error.body(),

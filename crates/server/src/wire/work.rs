@@ -7,15 +7,13 @@ use ::sessions::Sessions;
 use jobs::Jobs;
 use kernel::Tasks;
 use pg::{Pool, Session, Target};
-use tokio_util::sync::CancellationToken;
 
 use crate::app::Context;
 use crate::config::Config;
 
 /// Who both rooms are in the database.
 pub(crate) const ROLE: &str = "ferrobase_work";
-
-/// Where their tables are.
+/// Where callers find their sessions and jobs.
 pub(crate) const SCHEMA: &str = "work";
 /// What a request needs beside its wait, before the gateway loses patience.
 const WAIT_MARGIN: Duration = Duration::from_secs(2);
@@ -29,23 +27,15 @@ pub struct Work {
     pub sessions: Arc<Sessions>,
 }
 
-/// What the rooms are given of the server.
-pub(crate) struct Given<'a> {
-    /// What the operator said.
-    pub(crate) config: &'a Config,
-    /// Their own connections.
-    pub(crate) pool: Pool,
-    /// Those of callers' requests.
-    pub(crate) requests: &'a Pool,
-    /// What their services run in.
-    pub(crate) tasks: &'a Tasks,
-    /// Cancelled when no more requests are taken.
-    pub(crate) leaving: CancellationToken,
-}
-
 /// Builds the rooms and starts what works beside requests.
-pub(crate) fn rooms(given: &Given<'_>, context: &Context) -> Work {
-    let (pool, tasks, config) = (&given.pool, given.tasks, given.config);
+/// `pool` is their own connections, `requests` those of callers' requests;
+/// `front` stops first, and with it all that waits for a client.
+pub(crate) fn rooms(
+    config: &Config,
+    (pool, requests): (Pool, &Pool),
+    (front, tasks): (&Tasks, &Tasks),
+    context: &Context,
+) -> Work {
     let request = config.api.request_timeout;
     let behaviour = jobs::Config {
         lease: config.jobs.lease,
@@ -63,9 +53,9 @@ pub(crate) fn rooms(given: &Given<'_>, context: &Context) -> Work {
     let sessions = Sessions::new(::sessions::Parts {
         pool: pool.clone(),
         role: ROLE.into(),
-        requests: given.requests.clone(),
+        requests: requests.clone(),
         tasks: tasks.clone(),
-        leaving: given.leaving.clone(),
+        leaving: front.token(),
         clock: context.clock.clone(),
         rng: context.rng.clone(),
     });

@@ -14,7 +14,7 @@ use super::error::{Result, StreamError};
 use super::store::Store;
 
 /// Policies may change and rows may change hands: asked again this often.
-const ASK_EVERY: Duration = Duration::from_secs(60);
+pub const ASK_EVERY: Duration = Duration::from_secs(60);
 /// A connection ends after so long, to be made anew: keys may have been revoked,
 /// which only the gateway knows.
 const LIFE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -116,6 +116,7 @@ pub(super) struct Pass {
     caller: Caller,
     stream: Uuid,
     store: Store,
+    ask_every: Duration,
     ask_at: Instant,
     failures: u32,
     expires_at: Option<Instant>,
@@ -124,7 +125,13 @@ pub(super) struct Pass {
 
 impl Pass {
     /// For one who has just been let in.
-    pub(super) fn new(caller: Caller, stream: Uuid, store: Store, clock: &Clock) -> Self {
+    pub(super) fn new(
+        caller: Caller,
+        stream: Uuid,
+        store: Store,
+        clock: &Clock,
+        ask_every: Duration,
+    ) -> Self {
         let now = Instant::now();
         let left = claims(&caller).exp.map(|exp| {
             #[expect(
@@ -139,7 +146,8 @@ impl Pass {
             caller,
             stream,
             store,
-            ask_at: now + ASK_EVERY,
+            ask_every,
+            ask_at: now + ask_every,
             failures: 0,
             expires_at: left.map(|left| now + left),
             ends_at: now + LIFE_MAX,
@@ -162,7 +170,7 @@ impl Pass {
             match look(&self.store, &self.caller, self.stream).await {
                 Ok(_) => {
                     self.failures = 0;
-                    self.ask_at = Instant::now() + ASK_EVERY;
+                    self.ask_at = Instant::now() + self.ask_every;
                 }
                 Err(StreamError::Database(_)) if self.failures < FAILURES_MAX => {
                     self.failures += 1;

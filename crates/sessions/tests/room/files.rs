@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Room, user};
 
 #[tokio::test]
-async fn bytes_come_back_as_they_went_and_tags_guard_writes() {
+async fn bytes_come_back_as_they_went() {
     let (room, ann) = (Room::new().await, user("ann"));
     let session = room.session(&ann).await;
     let at = |method: &str, path: &str| format!("{method} /sessions/{session}/files/{path}");
@@ -38,7 +38,25 @@ async fn bytes_come_back_as_they_went_and_tags_guard_writes() {
         )
         .await;
     assert_eq!((same.status.as_u16(), same.bytes.len()), (304, 0));
-    // A writer who is behind is told so.
+    let kept = room
+        .bytes(&ann, &at("PUT", "img/a.bin"), &[], bytes)
+        .await
+        .is(200);
+    assert_eq!(
+        (&kept["change"], &kept["mode"]),
+        (&json!("same"), &json!("755"))
+    );
+}
+
+#[tokio::test]
+async fn a_writer_who_is_behind_is_told_so() {
+    let (room, ann) = (Room::new().await, user("ann"));
+    let session = room.session(&ann).await;
+    let at = |method: &str, path: &str| format!("{method} /sessions/{session}/files/{path}");
+    let put = at("PUT", "img/a.bin");
+    room.bytes(&ann, &put, &[], b"1".to_vec()).await.is(201);
+    let got = room.bytes(&ann, &at("GET", "img/a.bin"), &[], vec![]).await;
+    let tag = got.headers["etag"].to_str().unwrap().to_owned();
     let next = room
         .bytes(
             &ann,
@@ -66,14 +84,6 @@ async fn bytes_come_back_as_they_went_and_tags_guard_writes() {
         )
         .await;
     assert_eq!(taken.refusal(), (412, "changed"));
-    let kept = room
-        .bytes(&ann, &at("PUT", "img/a.bin"), &[], b"2".to_vec())
-        .await
-        .is(200);
-    assert_eq!(
-        (&kept["change"], &kept["mode"]),
-        (&json!("same"), &json!("755"))
-    );
     let gone = room
         .call(&ann, &at("DELETE", "img/a.bin"), Value::Null)
         .await;
@@ -114,6 +124,26 @@ async fn a_batch_happens_whole_or_not_at_all() {
     // By its hash, without its content.
     let again = json!([{"path": "copy", "sha256": written["changes"][0]["sha256"]}]);
     room.write(&ann, &session, again).await.is(200);
+    let moved =
+        json!([{"op": "rename", "path": "src", "to": "app"}, {"op": "delete", "path": "copy"}]);
+    room.write(&ann, &session, moved).await.is(200);
+    assert_eq!(
+        room.paths(&ann, &session).await,
+        ["app/App.tsx", "app/lib/x.ts", "\u{e9}.txt"]
+    );
+    let folder = room
+        .get(&ann, &format!("/sessions/{session}/files?folder=app/lib/"))
+        .await;
+    assert_eq!(folder["files"][0]["path"], "app/lib/x.ts");
+    assert_eq!((&folder["total"], &folder["size"]), (&json!(3), &json!(10)));
+}
+
+#[tokio::test]
+async fn a_batch_with_one_mistake_changes_nothing() {
+    let (room, ann) = (Room::new().await, user("ann"));
+    let session = room.session(&ann).await;
+    let files = json!([{"path": "src/lib/x.ts", "content": "a"}, {"path": "copy", "content": "a"}]);
+    room.write(&ann, &session, files).await.is(200);
     for (changes, status, code) in [
         (
             json!([{"path": "new", "content": "x"}, {"path": "../up", "content": "x"}]),
@@ -167,18 +197,7 @@ async fn a_batch_happens_whole_or_not_at_all() {
         let reply = room.write(&ann, &session, changes).await;
         assert_eq!(reply.refusal(), (status, code), "{}", reply.body);
     }
-    let moved =
-        json!([{"op": "rename", "path": "src", "to": "app"}, {"op": "delete", "path": "copy"}]);
-    room.write(&ann, &session, moved).await.is(200);
-    assert_eq!(
-        room.paths(&ann, &session).await,
-        ["app/App.tsx", "app/lib/x.ts", "\u{e9}.txt"]
-    );
-    let folder = room
-        .get(&ann, &format!("/sessions/{session}/files?folder=app/lib/"))
-        .await;
-    assert_eq!(folder["files"][0]["path"], "app/lib/x.ts");
-    assert_eq!((&folder["total"], &folder["size"]), (&json!(3), &json!(10)));
+    assert_eq!(room.paths(&ann, &session).await, ["copy", "src/lib/x.ts"]);
 }
 
 #[tokio::test]

@@ -192,6 +192,32 @@ async fn one_writer_s_trouble_is_nobody_else_s() {
         "it's \"\\ {,}"
     );
 
+    node.tasks.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_never_be_taken_spoils_nothing_else() {
+    let db = TestDb::new().await;
+    let node = Node::new(&db);
+    let id = stream(&db, "ann").await;
+    let appender = node.streams.appender();
+    let loose = |data: &str| Piece {
+        producer: None,
+        events: vec![event("note", data)],
+        ..piece(id, "-", 0, 0)
+    };
+    // Pieces of one producer that were handed in together.
+    let mut bad = piece(id, "p", 1, 1);
+    bad.events[0] = event("note", "\"\\u0000\"");
+    let (before, bad, behind) = tokio::join!(
+        appender.append(piece(id, "p", 0, 1)),
+        appender.append(bad),
+        appender.append(piece(id, "p", 2, 1)),
+    );
+    assert_eq!(before.unwrap(), taken(1, 1));
+    assert!(matches!(bad, Err(AppendError::Invalid(_))), "{bad:?}");
+    assert!(matches!(behind, Err(AppendError::Gap { next_n: 1 })));
+
     // What is refused before it is sent.
     let kinds = ["", "a b", "é", "a\nid: 9"];
     for kind in kinds {

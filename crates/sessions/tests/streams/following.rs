@@ -168,3 +168,19 @@ async fn another_node_s_events_come_without_being_told() {
     }
     node.tasks.stop().await;
 }
+
+#[tokio::test]
+async fn who_may_not_watch_any_more_is_sent_away() {
+    let db = TestDb::new().await;
+    let node = Node::asking(&db, std::time::Duration::from_millis(50));
+    let id = stream(&db, "ann").await;
+    let mut watching = node.streams.watch(&user("ann"), id, 0).await.unwrap();
+    let mut kept = node.streams.watch(&service(), id, 0).await.unwrap();
+    let give = "UPDATE work.streams SET owner = 'ben' WHERE id = $1::text::uuid";
+    sql(&db, give, &[&id.to_string()]).await;
+    assert_eq!(end(&mut watching).await, "not_found");
+    let appender = node.streams.appender();
+    appender.append(piece(id, "p", 0, 1)).await.unwrap();
+    Seen::default().until(&mut kept, 1).await;
+    node.tasks.stop().await;
+}

@@ -8,7 +8,7 @@ use kernel::{Caller, Clock, Rng, Tasks};
 use pg::testing::TestDb;
 use pg::{Pool, PoolConfig, SqlBuf};
 use serde_json::value::RawValue;
-use sessions::streams::{Given, NewEvent, Piece, Producer, Step, Streams, Watching};
+use sessions::streams::{ASK_EVERY, Given, NewEvent, Piece, Producer, Step, Streams, Watching};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -24,6 +24,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(db: &TestDb) -> Self {
+        Self::asking(db, ASK_EVERY)
+    }
+
+    /// One that asks this often who may still watch.
+    pub(crate) fn asking(db: &TestDb, ask_every: Duration) -> Self {
         let (tasks, leaving) = (Tasks::new(), CancellationToken::new());
         let few = PoolConfig {
             connections_max: 8,
@@ -37,6 +42,7 @@ impl Node {
             leaving: leaving.clone(),
             clock: Clock::system(),
             rng: Rng::system(),
+            ask_every,
             chunks_kept: None,
         });
         Self {

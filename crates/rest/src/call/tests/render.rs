@@ -20,6 +20,7 @@ pub(crate) const ZONE: &str = "Europe/Berlin";
 pub(crate) fn config() -> CallConfig {
     CallConfig {
         schemas: SCHEMAS.map(str::to_owned).to_vec(),
+        platform_schemas: Vec::new(),
         base_path: "/rest/v1".to_owned(),
         root: Root::Description,
         transaction_choice: TransactionChoice::Client,

@@ -81,7 +81,7 @@ impl Gathered {
     }
 
     /// Sends all of it at once. When the database refuses the whole for what is
-    /// in it, each entry is sent alone, so that one is nobody else's trouble.
+    /// in it, each piece is sent alone, so that one is nobody else's trouble.
     pub(super) async fn send(self, store: &Store) -> Outcome {
         let mut outcome = Outcome::default();
         let mut sent = store.append(self.batch()).await;
@@ -90,9 +90,9 @@ impl Gathered {
         }
         match sent {
             Ok(verdicts) => outcome.settle(self.0, verdicts),
-            Err(error) if is_content(&error) && self.0.len() > 1 => {
-                for entry in self.0 {
-                    let alone = Self(vec![entry]);
+            Err(error) if is_content(&error) && !self.is_one_piece() => {
+                for waiting in self.0.into_iter().flat_map(|entry| entry.pieces) {
+                    let alone = Self(vec![Entry::of(waiting)]);
                     match store.append(alone.batch()).await {
                         Ok(verdicts) => outcome.settle(alone.0, verdicts),
                         Err(error) => alone.fail(error),
@@ -102,6 +102,10 @@ impl Gathered {
             Err(error) => self.fail(error),
         }
         outcome
+    }
+
+    fn is_one_piece(&self) -> bool {
+        matches!(self.0.as_slice(), [entry] if entry.pieces.len() == 1)
     }
 
     fn fail(self, error: pg::Error) {

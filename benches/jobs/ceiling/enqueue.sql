@@ -1,0 +1,2 @@
+-- One job, durable.
+INSERT INTO ceiling (input) VALUES ('{}');
