@@ -127,16 +127,16 @@ impl<'a> Crew<'a> {
             });
             let path = format!("/jobs/v1/workers/{name}-{}/claim", self.graph);
             // Whose job it would be is not known yet; three are lost at most.
-            let lost = format!("claim {}", self.strikes().min(3));
-            let Ok(answer) = self.tell(Message::Claim, &lost, &path, &body) else {
+            let nobody = format!("claim {}", self.strikes().min(3));
+            let Ok(answer) = self.tell(Message::Claim, &nobody, &path, &body) else {
                 continue;
             };
             for job in answer.json()["jobs"].as_array().into_iter().flatten() {
                 let (id, epoch) = (text(&job["id"]), job["epoch"].as_u64().unwrap());
                 let mut epochs = self.epochs.lock().unwrap();
                 let before = epochs.entry(id.clone()).or_default();
-                assert!(epoch > *before, "claim {epoch} of {id} after {before}");
-                *before = epoch;
+                assert!(epoch > *last, "claim {epoch} of {id} after {last}");
+                *last = epoch;
                 drop(epochs);
                 if self.run(job, &id, epoch).is_err() {
                     self.ghosts.lock().unwrap().push((id, epoch));
@@ -178,9 +178,11 @@ impl<'a> Crew<'a> {
 
     /// A paid step: asked, bought, and told.
     fn pay(&self, id: &str, epoch: u64, label: &str, key: &str) -> Result<(), Gone> {
-        let asked = json!({ "epoch": epoch, "version": "1", "idempotent": true });
+        let question = json!({ "epoch": epoch, "version": "1", "idempotent": true });
         let path = format!("steps/{key}/begin");
-        let begun = self.by(Message::Begin, label, (id, &path), &asked)?.json();
+        let begun = self
+            .by(Message::Begin, label, (id, &path), &question)?
+            .json();
         match begun["verdict"].as_str() {
             Some("hit") => return Ok(()),
             Some("run") => {}
