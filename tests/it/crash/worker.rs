@@ -135,8 +135,8 @@ impl<'a> Crew<'a> {
                 let (id, epoch) = (text(&job["id"]), job["epoch"].as_u64().unwrap());
                 let mut epochs = self.epochs.lock().unwrap();
                 let before = epochs.entry(id.clone()).or_default();
-                assert!(epoch > *last, "claim {epoch} of {id} after {last}");
-                *last = epoch;
+                assert!(epoch > *before, "claim {epoch} of {id} after {before}");
+                *before = epoch;
                 drop(epochs);
                 if self.run(job, &id, epoch).is_err() {
                     self.ghosts.lock().unwrap().push((id, epoch));
