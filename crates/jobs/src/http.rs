@@ -22,7 +22,6 @@ pub(crate) fn router(jobs: Arc<Jobs>) -> Router {
     Router::new()
         .route("/jobs", post(client::submit))
         .route("/jobs/{id}", get(client::show))
-        .route("/jobs/{id}/events", get(client::events))
         .route("/jobs/{id}/cancel", post(client::cancel))
         .route("/jobs/{id}/pause", post(client::pause))
         .route("/jobs/{id}/resume", post(client::resume))

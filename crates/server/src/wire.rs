@@ -158,7 +158,7 @@ impl Rooms {
             rooms.push(work_room(
                 "jobs",
                 "/jobs/v1",
-                Arc::clone(&work.jobs).router(),
+                work.jobs_router(),
             ));
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));

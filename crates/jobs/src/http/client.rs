@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::header::LOCATION;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -104,38 +103,6 @@ pub(super) async fn show(
     });
     let job = room.core.store.job(place.id()?, &who.sight, tree).await?;
     Ok(document(StatusCode::OK, job))
-}
-
-/// `GET /jobs/{id}/events`: they are in the job's stream, which the sessions
-/// room serves in every way that a stream can be read.
-pub(super) async fn events(
-    State(room): State<Arc<Jobs>>,
-    who: Who,
-    place: Place,
-    uri: Uri,
-) -> Result<Response> {
-    let stream = room.core.store.stream_of(place.id()?, &who.sight).await?;
-    let stream = stream.ok_or_else(|| {
-        JobsError::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "The job tells no events",
-        )
-    })?;
-    // From here up to the root of all rooms, wherever that is mounted.
-    let mut there = String::from("../../../../sessions/v1/streams/");
-    there.push_str(&stream.to_string());
-    there.push_str("/events");
-    if let Some(asked) = uri.query() {
-        there.push('?');
-        there.push_str(asked);
-    }
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    let there = HeaderValue::from_str(&there)
-        .map_err(|_| JobsError::invalid("The address cannot be read"))?;
-    response.headers_mut().insert(LOCATION, there);
-    Ok(response)
 }
 
 #[derive(Default, Deserialize)]

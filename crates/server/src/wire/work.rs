@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::sessions::Sessions;
+use axum::Router;
 use jobs::Jobs;
 use kernel::Tasks;
 use pg::{Pool, Session, Target};
@@ -27,8 +28,15 @@ pub struct Work {
     pub sessions: Arc<Sessions>,
 }
 
-/// Builds the rooms and starts what works beside requests.
-/// `pool` is their own connections, `requests` those of callers' requests;
+impl Work {
+    /// The jobs room's addresses, with the one that leads to another room.
+    pub(crate) fn jobs_router(&self) -> Router {
+        let streams = Arc::clone(self.sessions.streams());
+        Arc::clone(&self.jobs).router().merge(streams.job_router())
+    }
+}
+
+/// Builds the rooms and starts what works beside requests. `pool` is their own connections, `requests` those of callers' requests;
 /// `front` stops first, and with it all that waits for a client.
 pub(crate) fn rooms(
     config: &Config,

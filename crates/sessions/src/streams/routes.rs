@@ -40,9 +40,14 @@ impl Streams {
         served.unwrap_or_else(IntoResponse::into_response)
     }
 
-    /// The same for the stream in which a job's events are: for whoever has an
-    /// address for jobs.
-    pub async fn serve_job(self: &Arc<Self>, job: Uuid, request: Request) -> Response {
+    /// What the jobs room's addresses lack: a job's events are in a stream.
+    pub fn job_router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/jobs/{id}/events", get(of_job))
+            .with_state(self)
+    }
+
+    async fn serve_job(self: &Arc<Self>, job: Uuid, request: Request) -> Response {
         let found = match caller(request.extensions()) {
             Ok(caller) => match self.store.stream_of_job(caller, job).await {
                 Ok(found) => found.ok_or(StreamError::NotFound),
