@@ -76,6 +76,8 @@ CREATE TABLE work.job_types (
     -- Whether what happens to such a job is told in its stream.
     events boolean NOT NULL DEFAULT true,
     keep_for interval CHECK (keep_for > '0'),
+    -- Whether users may not submit it themselves.
+    service_only boolean NOT NULL DEFAULT false,
     description text
 );
 

@@ -60,6 +60,38 @@ END;
 $$;
 COMMENT ON FUNCTION work_engine.guard(uuid) IS 'Raises not_found unless the caller may speak for the job.';
 
+-- Refuses what would let a user's job pass or hold up others': limits are shared
+-- by all who name their key, a priority comes before everybody's turn, and a
+-- cost below one shortens the wait for the next turn. A type may say the first
+-- two for whoever submits it.
+CREATE FUNCTION work_engine.modest(jobs jsonb)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    asked text;
+BEGIN
+    SELECT CASE
+        WHEN t.service_only THEN format('Jobs of type "%s" are submitted with a secret key', t.name)
+        WHEN CASE WHEN jsonb_typeof(e -> 'limit_keys') = 'array' THEN jsonb_array_length(e -> 'limit_keys') > 0 END
+            THEN 'limit_keys are set with a secret key, or by the job''s type'
+        WHEN CASE WHEN jsonb_typeof(e -> 'priority') = 'number' THEN (e ->> 'priority')::numeric > 0 END
+            THEN 'A priority above 0 is set with a secret key, or by the job''s type'
+        WHEN CASE WHEN jsonb_typeof(e -> 'cost') = 'number' THEN (e ->> 'cost')::numeric < 1 END
+            THEN 'A cost below 1 is set with a secret key'
+        END
+    INTO asked
+    FROM jsonb_array_elements(jobs) AS e LEFT JOIN work.job_types AS t ON t.name = e ->> 'type'
+    ORDER BY 1 NULLS LAST LIMIT 1;
+    IF asked IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PT403', MESSAGE = asked, DETAIL = 'forbidden';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.modest(jsonb) IS 'Raises forbidden where a user''s submission asks for more than a user''s turn.';
+
 -- Refuses a submission that names what is not the owner's: a session whose log
 -- it would write into, a parent, a job to wait for. Waiting for a stranger's
 -- job would tell how it ended.
@@ -73,6 +105,7 @@ BEGIN
     IF jsonb_typeof(jobs) <> 'array' OR owner IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PT400', MESSAGE = 'jobs is an array', DETAIL = 'invalid';
     END IF;
+    PERFORM work_engine.modest(jobs);
     IF EXISTS (
         SELECT FROM (
             SELECT DISTINCT e ->> 'session_id' AS id FROM jsonb_array_elements(jobs) AS e WHERE e ->> 'session_id' IS NOT NULL

@@ -12,6 +12,7 @@ AS $$
 DECLARE
     me text := work_engine.asker();
 BEGIN
+    PERFORM work_engine.admissible(me, jsonb_build_array(schedule -> 'job')) WHERE me IS NOT NULL AND schedule ? 'job';
     RETURN work_engine.schedule_create(coalesce(me, schedule ->> 'owner'), schedule);
 END;
 $$;
@@ -27,6 +28,7 @@ AS $$
 DECLARE
     me text := work_engine.asker();
 BEGIN
+    PERFORM work_engine.admissible(me, jsonb_build_array(changes -> 'job')) WHERE me IS NOT NULL AND changes ? 'job';
     RETURN work_engine.schedule_update(schedule_update.id, me, me IS NULL, changes);
 END;
 $$;
@@ -75,6 +77,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM work_engine.guard(job);
+    IF NOT work_engine.is_service() THEN
+        -- It holds for everybody who shares the key.
+        PERFORM work_engine.refuse(403, 'forbidden', 'Limits are paused with a secret key');
+    END IF;
     RETURN coalesce(work_engine.pause_limit_of(job, epoch, key, for_ms, reason), false);
 END;
 $$;

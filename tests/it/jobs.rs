@@ -419,3 +419,53 @@ fn what_was_accepted_is_done_although_everything_was_killed() {
     );
     assert_eq!(twice.json().as_array().unwrap().len(), 50);
 }
+
+#[test]
+fn a_user_takes_no_more_than_a_users_turn() {
+    let folder = project(&[("ferrobase.toml", QUIET)]);
+    let server = start(folder.path());
+    let ada = server.token(ADA, &json!({}));
+    let admin = "{\"name\":\"rebuild\",\"service_only\":true}";
+    let made = work(
+        &server,
+        "POST",
+        "/rest/v1/job_types",
+        server.service_key(),
+        admin,
+    );
+    assert_eq!(made.status, 201, "{made:?}");
+
+    let asked = [
+        json!({ "type": "t", "limit_keys": ["provider:x"] }),
+        json!({ "type": "t", "priority": 1 }),
+        json!({ "type": "t", "cost": 0.5 }),
+        json!({ "type": "rebuild" }),
+    ];
+    for job in &asked {
+        refused(&post(&server, "/jobs/v1/jobs", &ada, job), 403, "forbidden");
+        let by_function = rpc(&server, "submit", &ada, &json!({ "jobs": [job] }));
+        assert_eq!(by_function.status, 403, "{by_function:?}");
+        let plan = json!({ "name": "p", "cron": "0 0 * * *", "job": job });
+        refused(
+            &post(&server, "/jobs/v1/schedules", &ada, &plan),
+            403,
+            "forbidden",
+        );
+        submit(&server, server.service_key(), job);
+    }
+
+    // A user's own worker may not hold up what others share.
+    let shared = json!({ "type": "mine", "owner": ADA, "limit_keys": ["provider:x"] });
+    submit(&server, server.service_key(), &shared);
+    let held = claim(&server, &ada, &json!({ "types": ["mine"] }));
+    let (id, epoch) = (held[0]["id"].as_str().unwrap(), &held[0]["epoch"]);
+    let path = format!("/jobs/v1/jobs/{id}/limits/provider:x/pause");
+    let pause = json!({ "epoch": epoch, "for_ms": 60_000 });
+    refused(&post(&server, &path, &ada, &pause), 403, "forbidden");
+    let pause = json!({ "job": id, "epoch": epoch, "key": "provider:x", "for_ms": 60_000 });
+    assert_eq!(rpc(&server, "pause_limit", &ada, &pause).status, 403);
+    // Its children neither.
+    let child = json!({ "epoch": epoch, "jobs": [{ "type": "t", "priority": 9 }] });
+    let path = format!("/jobs/v1/jobs/{id}/spawn");
+    refused(&post(&server, &path, &ada, &child), 403, "forbidden");
+}

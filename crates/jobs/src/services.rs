@@ -2,7 +2,7 @@
 //! with SKIP LOCKED and what it does is done once, so nobody has to be the
 //! leader and any node may die.
 //!
-//! [`keep`] is the loop around a duty; each file here is one duty and says why
+//! `keep` is the loop around a duty; each file here is one duty and says why
 //! it is there and how often it runs.
 
 mod arrive;

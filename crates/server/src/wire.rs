@@ -155,11 +155,7 @@ impl Rooms {
         };
         let mut rooms = vec![rest("rest", "/rest/v1"), auth, metadata];
         if let Some(work) = &self.work {
-            rooms.push(work_room(
-                "jobs",
-                "/jobs/v1",
-                work.jobs_router(),
-            ));
+            rooms.push(work_room("jobs", "/jobs/v1", work.jobs_router()));
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }

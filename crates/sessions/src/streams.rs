@@ -1,12 +1,12 @@
 //! The event log: appending to it, and following it from any cursor.
 //!
-//! * [`append`]: pieces of many writers become few transactions; each event is
+//! * `append`: pieces of many writers become few transactions; each event is
 //!   kept once, whatever is sent twice.
-//! * [`hub`] and [`follow`]: one tail for each watched stream, and a cursor for
+//! * `hub` and `follow`: one tail for each watched stream, and a cursor for
 //!   each watcher, who gets every event once and in order.
-//! * [`access`]: policies decide who may watch, at the beginning and later on.
-//! * [`routes`]: server-sent events, web sockets, long polls; and appending.
-//! * [`listen`]: news of other nodes.
+//! * `access`: policies decide who may watch, at the beginning and later on.
+//! * `routes`: server-sent events, web sockets, long polls; and appending.
+//! * `listen`: news of other nodes.
 //!
 //! Invariants: what a watcher was given is committed; a cursor is one integer
 //! and means the same on every node; no watcher can make another wait or this

@@ -84,10 +84,7 @@ async fn assign(room: &Jobs, who: &Who, specs: &mut [Spec]) -> Result<()> {
             return Err(JobsError::invalid("A schedule submits its jobs itself"));
         }
     }
-    if specs.iter().any(Spec::refers) {
-        room.core.store.admit(owner, specs).await?;
-    }
-    Ok(())
+    room.core.store.admit(owner, specs).await
 }
 
 /// `GET /jobs/{id}`, and with `?tree=1` everything below it.

@@ -134,12 +134,11 @@ pub(super) async fn spawn(
         return Err(JobsError::invalid("Children are given as jobs: […]"));
     }
     for spec in &mut specs {
-        // Children are their parent's owner's.
+        // Children are their parent's owner's, and no schedule's.
         spec.owner = None;
+        spec.schedule_id = None;
     }
-    if let crate::store::Sight::Of(owner) = &who.sight
-        && specs.iter().any(spec::Spec::refers)
-    {
+    if let crate::store::Sight::Of(owner) = &who.sight {
         room.core.store.admit(owner, &specs).await?;
     }
     let names: Vec<_> = specs.iter().map(|spec| spec.reference.clone()).collect();

@@ -89,6 +89,17 @@ async fn one(
     }
 }
 
+async fn of_job(
+    State(streams): State<Arc<Streams>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    match uuid(&id) {
+        Ok(job) => streams.serve_job(job, request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
 /// Many streams on one web socket.
 async fn many(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response> {
     let (mut parts, _) = request.into_parts();
