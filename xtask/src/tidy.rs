@@ -105,6 +105,7 @@ fn check(repo: &Repo) -> Result<(usize, Vec<Complaint>)> {
     let mut complaints = Vec::new();
     complaints.extend(arrows::check(&files));
     complaints.extend(source::check(&files));
+    complaints.extend(source::gone(&files));
     complaints.extend(documents::check(repo, &files));
     complaints.sort();
     Ok((files.len(), complaints))
