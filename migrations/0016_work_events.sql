@@ -125,6 +125,9 @@ RETURNS double precision
 LANGUAGE plpgsql
 STABLE
 SET search_path = pg_catalog, pg_temp
+-- Whoever calls this may have switched it off, and then the probes below are
+-- so dear to the planner that it reads and sorts the whole line instead.
+SET enable_nestloop = on
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
