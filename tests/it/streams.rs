@@ -440,8 +440,9 @@ fn who_takes_nothing_costs_nothing_and_misses_nothing() {
     let grown = resident_kib(&server).saturating_sub(before);
     let many = u64::try_from(STALLED).unwrap();
     eprintln!("{grown} KiB grown, with {STALLED} who take nothing");
-    // A page, and what its connection buffers; all of it would be 7 MiB each.
-    assert!(grown / many < 1024, "{grown} KiB");
+    // A page, and what its connection buffers, beside what the allocator keeps of
+    // writing; all of it would be 7 MiB each.
+    assert!(grown / many < 3 * 1024, "{grown} KiB");
     for sse in &mut stalled {
         let mut last = 0;
         while last <= LARGE {
