@@ -5,7 +5,7 @@
 //! told. The functions of schema `work_engine` do the same to rows. Random
 //! traces are run through both and the worlds compared, and a simulator runs
 //! ten thousand lives of workers, messages and users through this alone, with
-//! [`problems`] asked after every event.
+//! [`problems()`] asked after every event.
 //!
 //! Start with `world.rs` for what there is, then `event.rs` for what can
 //! happen; the other files are the transitions, one subject each:

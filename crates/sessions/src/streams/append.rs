@@ -4,7 +4,7 @@
 //! comes after the commit. One task collects what comes while the last commit
 //! is under way or not long ago, and sends all of it in one statement. So a
 //! lone piece waits for nothing, and ten thousand a second cost as many
-//! transactions as there are flushes. Start at [`Appender::run`]; `batch` says
+//! transactions as there are flushes. Start at [`Appender`]; `batch` says
 //! what goes together.
 
 mod batch;
