@@ -230,11 +230,14 @@ async fn a_worker_passes_on_what_its_provider_said() {
         .await;
     let pause = |key: &str| format!("POST /jobs/{}/limits/{key}/pause", claim.job);
     let said = json!({"epoch": 1, "for_ms": 60_000, "reason": "429"});
-    let (status, _) = node.send("eve", &pause("api"), said.clone()).await;
-    assert_eq!(status, 404);
-    let (status, _) = node.send("ann", &pause("other"), said.clone()).await;
+    // It holds for everybody who shares the key, so no user says it.
+    for user in ["eve", "ann"] {
+        let (status, _) = node.send(user, &pause("api"), said.clone()).await;
+        assert_eq!(status, 403, "{user}");
+    }
+    let (status, _) = node.send("service", &pause("other"), said.clone()).await;
     assert_eq!(status, 409);
-    let (status, _) = node.send("ann", &pause("api"), said).await;
+    let (status, _) = node.send("service", &pause("api"), said).await;
     assert_eq!(status, 200);
     node.world
         .submit(json!({"type": "t", "limit_keys": ["api"]}))
@@ -304,7 +307,8 @@ async fn the_same_holds_for_functions() {
     assert_eq!(rpc(&world, "service", &budget).await.as_deref(), Ok("0"));
     let pause = format!("SELECT work.pause_limit('{}', 1, 'k', 1000)", claim.job);
     assert_eq!(rpc(&world, "eve", &pause).await, Err("PT404".into()));
-    assert_eq!(rpc(&world, "ann", &pause).await.as_deref(), Ok("t"));
+    assert_eq!(rpc(&world, "ann", &pause).await, Err("PT403".into()));
+    assert_eq!(rpc(&world, "service", &pause).await.as_deref(), Ok("t"));
     // The engine's own functions are nobody's.
     let engine = format!("SELECT work_engine.set_budget('{}', 'usd', 5)", claim.job);
     assert_eq!(rpc(&world, "ann", &engine).await, Err("42501".into()));
