@@ -57,6 +57,11 @@ const RULES: &[Rule] = &[
         may: &["kernel", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
+    Rule {
+        krate: "storage",
+        may: &["kernel", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
     // which mounts it. So an app that needs more than clients have does not build.
@@ -75,6 +80,7 @@ const RULES: &[Rule] = &[
             "pg",
             "rest",
             "sessions",
+            "storage",
         ],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },

@@ -1,0 +1,1 @@
+//! Files in the dialect of the Storage API.
