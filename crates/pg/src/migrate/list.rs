@@ -57,4 +57,9 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(38, "session_outside", "0038_session_outside.sql"),
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
+    migration!(41, "storage", "0041_storage.sql"),
+    migration!(42, "storage_functions", "0042_storage_functions.sql"),
+    migration!(43, "storage_listing", "0043_storage_listing.sql"),
+    migration!(44, "storage_search", "0044_storage_search.sql"),
+    migration!(45, "storage_engine", "0045_storage_engine.sql"),
 ];
