@@ -93,6 +93,10 @@ impl Blobs {
     }
 
     /// Bytes under a new name.
+    #[expect(
+        clippy::unused_async,
+        reason = "callers wait for any store, also for one that asks first"
+    )]
     pub async fn create(&self) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.create(None).into()),
@@ -100,6 +104,10 @@ impl Blobs {
     }
 
     /// Bytes under a name that they had elsewhere: what is restored.
+    #[expect(
+        clippy::unused_async,
+        reason = "callers wait for any store, also for one that asks first"
+    )]
     pub async fn create_as(&self, id: BlobId) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.create(Some(id)).into()),
@@ -140,6 +148,7 @@ impl Blobs {
     }
 
     /// Every finished name with its size, in order, from after `after` on.
+    #[must_use]
     pub fn list(
         &self,
         after: Option<BlobId>,
@@ -175,6 +184,10 @@ impl Blobs {
 
     /// One part. A number that comes again replaces what it was, once its
     /// caller names the new one in [`Blobs::complete_multipart`].
+    #[expect(
+        clippy::unused_async,
+        reason = "callers wait for any store, also for one that asks first"
+    )]
     pub async fn write_part(&self, id: BlobId, number: u16) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.write_part(id, number).into()),

@@ -1,5 +1,7 @@
 //! One suite for every kind of store, and what is true of folders alone.
 
+#![expect(clippy::indexing_slicing, reason = "tests")]
+
 mod local;
 mod suite;
 

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA256};
 
@@ -160,6 +161,12 @@ impl Hashes {
         self.size += bytes.len() as u64;
         self.md5.update(bytes);
         self.sha256.update(bytes);
+    }
+
+    pub(super) fn update_all(&mut self, pieces: &[Bytes]) {
+        for piece in pieces {
+            self.update(piece);
+        }
     }
 
     pub(super) fn finish(self) -> Written {

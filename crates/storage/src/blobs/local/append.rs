@@ -119,10 +119,9 @@ impl Local {
 
     fn seal_now(&self, id: BlobId, size: u64) -> Result<Written, BlobError> {
         let (from, to) = (self.growing(id), self.path(id));
-        let file = match new_file().open(&from) {
-            Ok(file) => file,
-            // It was sealed, and who asked does not know.
-            Err(_) => return self.sealed(id, size),
+        // If it is not there, it was sealed, and who asks does not know.
+        let Ok(file) = new_file().open(&from) else {
+            return self.sealed(id, size);
         };
         let has = file.metadata()?.len();
         if has < size {

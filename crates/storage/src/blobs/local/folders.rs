@@ -160,9 +160,7 @@ impl Folder {
                 state.failed = number;
             }
             self.ended.notify_all();
-            if result.is_err() {
-                return result;
-            }
+            result?;
         }
     }
 

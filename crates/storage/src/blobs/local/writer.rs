@@ -97,7 +97,7 @@ impl Writer {
         let write = move || write_all(&file, at, &pieces);
         self.writing = Some(pool.begin(Kind::Quick, write).await);
         let hash = move || {
-            chunk.iter().for_each(|piece| hashes.update(piece));
+            hashes.update_all(&chunk);
             hashes
         };
         self.hashing = Hashing::Busy(pool.begin(Kind::Quick, hash).await);
@@ -137,7 +137,7 @@ impl Writer {
                 None => maker(local.clone(), goal)()?,
             };
             write_all(&file, at, &chunk)?;
-            chunk.iter().for_each(|piece| hashes.update(piece));
+            hashes.update_all(&chunk);
             let written = hashes.finish();
             let id = local.publish(goal, &mut file, &written)?;
             file.keep();
