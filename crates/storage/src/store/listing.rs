@@ -47,8 +47,8 @@ pub(crate) struct Listing {
 /// What a [`Listing`] found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listed {
-    /// Names that end in the delimiter.
-    pub(crate) folders: Vec<String>,
+    /// The same, without anything but a name that ends in the delimiter.
+    pub(crate) folders: Vec<Value>,
     /// Documents with `name`, `id`, `metadata` and times.
     pub(crate) objects: Vec<Value>,
     /// Where the next page begins.
@@ -125,15 +125,17 @@ impl Store {
         let delimiter = of.delimiter.as_deref().unwrap_or("/");
         for mut entry in entries {
             let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
-            if entry.get("id").is_none_or(Value::is_null) {
-                listed.folders.push(format!("{name}{delimiter}"));
-                continue;
-            }
+            let key = name.rsplit(delimiter).next().unwrap_or_default().to_owned();
+            let folder = format!("{name}{delimiter}");
             if of.delimiter.is_some() {
-                let key = name.rsplit(delimiter).next().unwrap_or_default().to_owned();
                 entry.insert("key".to_owned(), key.into());
             }
-            listed.objects.push(Value::Object(entry));
+            if entry.get("id").is_none_or(Value::is_null) {
+                entry.insert("name".to_owned(), folder.into());
+                listed.folders.push(Value::Object(entry));
+            } else {
+                listed.objects.push(Value::Object(entry));
+            }
         }
         Ok(listed)
     }
@@ -271,13 +273,9 @@ impl Cursor {
 impl Listed {
     /// As clients of list v2 read it.
     pub(crate) fn document(&self) -> Value {
-        let folders = self.folders.iter().map(|name| {
-            let key = name.trim_end_matches('/').rsplit('/').next();
-            json!({"name": name, "key": key.unwrap_or_default()})
-        });
         let mut document = json!({
             "hasNext": self.next.is_some(),
-            "folders": folders.collect::<Vec<_>>(),
+            "folders": self.folders,
             "objects": self.objects,
         });
         if let (Some(next), Some(map)) = (&self.next, document.as_object_mut()) {

@@ -1,11 +1,14 @@
 //! Copies and moves. A move changes a row; its bytes stay where they are.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
 use pg::{Rows, SqlBuf};
 use serde_json::Value;
 
 use super::types::uuid_of;
 use super::{End, NewObject, Object, Store};
-use crate::blobs::{BlobError, Blobs};
+use crate::blobs::{BlobId, Blobs, Written};
 use crate::error::{Result, StorageError};
 use crate::names::ObjectPath;
 use crate::who::Who;
@@ -61,10 +64,10 @@ impl Store {
             cache.clone_into(&mut object.cache_control);
         }
         self.may_upload(who, &object, metadata.size()).await?;
-        let bytes = self.written(&original).await?;
-        let blob = match blobs.copy(original.blob()?).await {
-            Err(BlobError::NotFound) => return Err(StorageError::no_such_key()),
-            copied => copied?,
+        let source = original.blob()?;
+        let (blob, bytes) = match self.written(&original).await? {
+            Some(bytes) => (blobs.copy(source).await?, bytes),
+            None => rewritten(blobs, source).await?,
         };
         let put = self.put(who, &object, blob, &bytes).await;
         if put.is_err() {
@@ -72,6 +75,23 @@ impl Store {
             drop(blobs.remove(&[blob]).await);
         }
         put
+    }
+
+    /// What the books say of an object's bytes; nothing of what came from
+    /// elsewhere.
+    async fn written(&self, object: &Object) -> Result<Option<Written>> {
+        let mut sql = SqlBuf::new();
+        sql.lit("SELECT size, encode(sums, 'base64') FROM storage_engine.written WHERE version = ");
+        sql.param(object.version.clone());
+        let rows = self.read(&Who::store(""), vec![sql]).await?;
+        let row = rows.first().and_then(Rows::first);
+        Ok(row.and_then(|row| {
+            let size = row.get(0)?.parse().ok()?;
+            let sums = row.get(1)?.replace('\n', "");
+            let sums = STANDARD.decode(sums).ok()?;
+            let etag = object.metadata.etag()?.trim_matches('"');
+            Written::restore(size, etag, &sums)
+        }))
     }
 
     /// Gives an object another name.
@@ -104,6 +124,16 @@ impl Store {
         let row = row.ok_or_else(StorageError::no_such_key)?;
         Ok(Object::of(&row))
     }
+}
+
+/// The same bytes once more, looked at on the way.
+async fn rewritten(blobs: &Blobs, source: BlobId) -> Result<(BlobId, Written)> {
+    let mut bytes = blobs.read(source, None).await?;
+    let mut writer = blobs.create().await?;
+    while let Some(piece) = bytes.next().await {
+        writer.write(piece?).await?;
+    }
+    Ok(writer.finish().await?)
 }
 
 /// The kind of what has none.
