@@ -1,1 +1,3 @@
 //! Files in the dialect of the Storage API.
+
+pub mod render;
