@@ -1,3 +1,4 @@
 //! Files in the dialect of the Storage API.
 
+pub mod content;
 pub mod render;
