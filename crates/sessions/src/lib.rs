@@ -22,4 +22,4 @@ mod sweep;
 
 pub use error::SessionsError;
 pub use room::{Parts, Sessions};
-pub use sweep::sweep_once;
+pub use sweep::{purge_once, sweep_once};

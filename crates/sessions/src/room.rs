@@ -1,6 +1,7 @@
 //! The room: what it is made of, and its routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use kernel::{Clock, Rng, Tasks};
@@ -28,6 +29,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// How long sessions that were deleted are kept, for whoever wants them back.
+    pub keep_deleted: Duration,
 }
 
 /// The sessions of a project.
@@ -44,7 +47,7 @@ impl Sessions {
     pub fn new(parts: Parts) -> Arc<Self> {
         let store = Store::new(parts.requests.clone());
         let (pool, role) = (parts.pool.clone(), Arc::clone(&parts.role));
-        let sweeping = sweep::keep_swept(pool, role, parts.tasks.token());
+        let sweeping = sweep::keep_swept(pool, role, parts.keep_deleted, parts.tasks.token());
         parts.tasks.spawn("sweep_files", sweeping);
         let streams = Streams::start(Given {
             pool: parts.pool,

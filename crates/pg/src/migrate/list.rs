@@ -58,4 +58,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
     migration!(41, "work_circles", "0041_work_circles.sql"),
+    migration!(42, "work_retention", "0042_work_retention.sql"),
 ];

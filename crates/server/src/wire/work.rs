@@ -66,6 +66,7 @@ pub(crate) fn rooms(
         leaving: front.token(),
         clock: context.clock.clone(),
         rng: context.rng.clone(),
+        keep_deleted: config.jobs.keep_sessions,
     });
     Work { jobs, sessions }
 }
