@@ -8,6 +8,7 @@ use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio_util::sync::CancellationToken;
 
+use crate::ports::TellOthers;
 use crate::routes;
 use crate::store::Store;
 use crate::streams::{ASK_EVERY, Given, Streams};
@@ -29,6 +30,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// Tells other nodes of events.
+    pub tell_others: TellOthers,
     /// How long sessions that were deleted are kept, for whoever wants them back.
     pub keep_deleted: Duration,
 }
@@ -57,6 +60,7 @@ impl Sessions {
             leaving: parts.leaving,
             clock: parts.clock,
             rng: parts.rng,
+            tell_others: parts.tell_others,
             ask_every: ASK_EVERY,
             chunks_kept: None,
         });
