@@ -57,4 +57,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(38, "session_outside", "0038_session_outside.sql"),
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
+    migration!(41, "work_circles", "0041_work_circles.sql"),
 ];
