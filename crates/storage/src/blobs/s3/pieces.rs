@@ -1,13 +1,15 @@
 //! Uploads in several requests: pieces, their notes, and the manifest that makes
 //! one of them.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::ObjectStore as _;
 use object_store::path::Path;
 use uuid::Uuid;
 
-use super::super::written::{Hashes, hex, unhex};
+use super::super::written::Hashes;
 use super::super::{BlobError, BlobId, Written};
 use super::writer::Writer;
 use super::{S3, manifest};
@@ -21,6 +23,9 @@ pub(super) struct Piece {
     sha256: [u8; 32],
 }
 
+/// Name, size, MD5, SHA-256.
+const PIECE_BYTES: usize = 16 + 8 + 16 + 32;
+
 /// Pieces in their order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Manifest(Vec<Piece>);
@@ -32,7 +37,7 @@ pub(super) fn data(of: BlobId, name: Uuid) -> Path {
 
 /// The name that says all about a piece of an unfinished upload.
 pub(super) fn noted(of: BlobId, slot: u64, piece: &Piece) -> Path {
-    Path::from(format!("open/{of}/{slot:020}.{}", piece.to_text()))
+    Path::from(format!("open/{of}/{slot:016x}.{}", piece.to_text()))
 }
 
 fn begun(id: BlobId) -> Path {
@@ -57,20 +62,30 @@ impl Piece {
         Written::of_piece(self.size, self.md5, self.sha256)
     }
 
+    /// Short: there are servers that make file names of it.
     fn to_text(self) -> String {
-        let (md5, sha256) = (hex(&self.md5), hex(&self.sha256));
-        format!("{}.{}.{md5}.{sha256}", self.name, self.size)
+        let mut bytes = [0; PIECE_BYTES];
+        let fields = self.name.as_bytes().iter().copied();
+        let fields = fields.chain(self.size.to_be_bytes());
+        let fields = fields.chain(self.md5).chain(self.sha256);
+        bytes
+            .iter_mut()
+            .zip(fields)
+            .for_each(|(to, byte)| *to = byte);
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        let mut fields = text.split('.');
-        let piece = Self {
-            name: fields.next()?.parse().ok()?,
-            size: fields.next()?.parse().ok()?,
-            md5: unhex(fields.next()?)?,
-            sha256: unhex(fields.next()?)?,
-        };
-        fields.next().is_none().then_some(piece)
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (name, rest) = bytes.split_first_chunk::<16>()?;
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        let (md5, sha256) = rest.split_first_chunk::<16>()?;
+        Some(Self {
+            name: Uuid::from_bytes(*name),
+            size: u64::from_be_bytes(*size),
+            md5: *md5,
+            sha256: sha256.try_into().ok()?,
+        })
     }
 }
 
@@ -136,7 +151,7 @@ impl S3 {
             let name = meta.location.filename().unwrap_or_default();
             marked |= name == "begun";
             if let Some((slot, piece)) = name.split_once('.') {
-                let slot = slot.parse().map_err(|_| BlobError::Corrupt)?;
+                let slot = u64::from_str_radix(slot, 16).map_err(|_| BlobError::Corrupt)?;
                 let piece = Piece::of_text(piece).ok_or(BlobError::Corrupt)?;
                 pieces.push((slot, piece));
             }
