@@ -23,10 +23,12 @@ mod written;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use kernel::{Clock, Rng, Tasks};
+use uuid::Uuid;
 
 use local::Local;
 use s3::S3;
@@ -188,6 +190,34 @@ impl Blobs {
         match self {
             Self::Local(LocalBlobs(local)) => local.unfinished().await,
             Self::S3(S3Blobs(s3)) => s3.unfinished().await,
+        }
+    }
+
+    /// Whether the bytes are those of these books. Bytes that are nobody's yet
+    /// are from now on.
+    pub async fn belong_to(&self, books: Uuid) -> Result<bool, BlobError> {
+        match self {
+            Self::Local(LocalBlobs(local)) => local.belong_to(books).await,
+            Self::S3(S3Blobs(s3)) => s3.belong_to(books).await,
+        }
+    }
+
+    /// Names before this one were given when nobody served the bytes: nobody is
+    /// about to name them any more.
+    #[must_use]
+    pub fn alone_since(&self) -> Option<BlobId> {
+        match self {
+            Self::Local(LocalBlobs(local)) => local.alone_since(),
+            Self::S3(_) => None,
+        }
+    }
+
+    /// How long after a name was given its bytes may be finished.
+    #[must_use]
+    pub fn named_late(&self) -> Duration {
+        match self {
+            Self::Local(_) => Duration::ZERO,
+            Self::S3(_) => s3::LONGEST_UPLOAD,
         }
     }
 

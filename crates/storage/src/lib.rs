@@ -18,6 +18,7 @@
 
 pub mod blobs;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
 mod room;

@@ -31,6 +31,7 @@ use kernel::Secret;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutPayload, RetryConfig};
+use uuid::Uuid;
 
 use self::pieces::Manifest;
 use super::pool::Pool;
@@ -42,6 +43,9 @@ pub(super) use writer::Writer;
 /// has gone.
 const RETRIES: usize = 3;
 const RETRY_TIME: Duration = Duration::from_secs(30);
+
+/// The name of a long upload is given when it begins.
+pub(super) const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An S3 copies no more than this in one go.
 const COPY_MAX: u64 = 5 << 30;
@@ -191,6 +195,21 @@ impl S3 {
             Err(error) => return Err(error),
         }
         self.delete_all(&Path::from(format!("open/{id}"))).await
+    }
+
+    pub(super) async fn belong_to(&self, books: Uuid) -> Result<bool, BlobError> {
+        let key = Path::from("owner");
+        match self.store.get(&key).await {
+            Ok(found) => {
+                let owner = found.bytes().await.map_err(failed)?;
+                Ok(*owner == *books.to_string().as_bytes())
+            }
+            Err(object_store::Error::NotFound { .. }) => {
+                self.put(&key, books.to_string().into()).await?;
+                Ok(true)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     async fn manifest(&self, id: BlobId) -> Result<Manifest, BlobError> {
