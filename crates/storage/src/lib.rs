@@ -19,6 +19,7 @@
 pub mod blobs;
 pub mod content;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
 mod public;
