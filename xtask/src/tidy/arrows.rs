@@ -71,11 +71,17 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "omvee",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "server",
         may: &[
             "auth",
             "jobs",
             "kernel",
+            "omvee",
             "open_lovable",
             "pg",
             "rest",
@@ -116,7 +122,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest"],
+        may: &["pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {
