@@ -21,14 +21,10 @@ pub mod content;
 mod error;
 mod names;
 pub mod ports;
-mod public;
 pub mod render;
 mod room;
-mod routes;
-mod signed;
 mod store;
 mod who;
 
 pub use error::StorageError;
-pub use public::{ObjectSummary, SignedUpload};
 pub use room::{Config, Parts, Storage};
