@@ -23,6 +23,8 @@ mod names;
 pub mod ports;
 pub mod render;
 mod room;
+#[cfg(test)]
+mod security;
 mod store;
 mod who;
 
