@@ -1,7 +1,7 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
-mod apps;
+pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
 pub(crate) mod work;

@@ -4,9 +4,15 @@ use std::sync::Arc;
 
 use open_lovable::{OpenLovable, Parts};
 use pg::Pool;
+use pg::migrate::AppHistory;
 
 use crate::config::Config;
 use crate::gateway::{Access, Dialect, Room, routed};
+
+/// What the apps that are asked for keep in the database.
+pub(crate) fn histories(config: &Config) -> impl Iterator<Item = &'static AppHistory> {
+    config.apps.omvee.then_some(&omvee::HISTORY).into_iter()
+}
 
 /// Open Lovable's v2 API. It needs sessions and jobs, so there is none where
 /// the database does not let us keep them.
