@@ -23,7 +23,7 @@ use crate::who::Who;
 
 pub(crate) use buckets::BucketPage;
 pub(crate) use listing::{Listing, Page, SortBy};
-pub(crate) use moves::{Copy, Move};
+pub(crate) use moves::{Copy, Move, Other};
 pub(crate) use types::{Bucket, BucketChange, Limit, Metadata, NewBucket, NewObject, Object, iso};
 
 /// What the official server allows a statement.
@@ -101,6 +101,12 @@ impl Store {
     /// The same for those that change nothing.
     pub(crate) async fn read(&self, who: &Who, statements: Vec<SqlBuf>) -> Result<Vec<Rows>> {
         self.run(who, statements, End::Reads).await
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn is_there(&self) -> bool {
+        let sql = SqlBuf::fixed("SELECT FROM storage.buckets LIMIT 1");
+        self.read(&Who::store(""), vec![sql]).await.is_ok()
     }
 
     async fn run(&self, who: &Who, statements: Vec<SqlBuf>, end: End) -> Result<Vec<Rows>> {
