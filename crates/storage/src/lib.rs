@@ -21,12 +21,16 @@ pub mod content;
 mod error;
 mod names;
 pub mod ports;
+mod public;
 pub mod render;
 mod room;
+mod routes;
 #[cfg(test)]
 mod security;
+mod signed;
 mod store;
 mod who;
 
 pub use error::StorageError;
+pub use public::{ObjectSummary, SignedUpload};
 pub use room::{Config, Parts, Storage};

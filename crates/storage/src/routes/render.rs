@@ -1,6 +1,8 @@
 //! `/render/image/{authenticated,public,sign}/{bucket}/{name}`: objects as
 //! pictures in another size. What makes them is in [`crate::render`].
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +16,7 @@ use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 
 use super::call::{Call, object};
+use super::download::http_date;
 use crate::error::{Result, StorageError};
 use crate::render::{Accept, RenderError, Rendered, SOURCE_BYTES_MAX, Transform};
 use crate::signed::Scope;
@@ -97,7 +100,9 @@ fn asked(call: &Call) -> Result<Transform> {
 }
 
 fn wish(call: &Call, object: Object, asked: Transform) -> Wish {
-    let accept = call.header(ACCEPT.as_str()).filter(|_| asked.looks_at_accept());
+    let accept = call
+        .header(ACCEPT.as_str())
+        .filter(|_| asked.looks_at_accept());
     Wish {
         accept: accept.map(Accept::parse).unwrap_or_default(),
         object,
@@ -138,7 +143,8 @@ async fn fulfil(room: &Storage, call: &Call, wish: Wish) -> Result<Response> {
 
 fn is_drawing(object: &Object) -> bool {
     let mime = object.metadata.mime().unwrap_or_default();
-    mime.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case("image/svg"))
+    mime.get(..9)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("image/svg"))
 }
 
 /// What the answer says about itself, 304 too.
@@ -151,7 +157,10 @@ fn describe(headers: &mut HeaderMap, wish: &Wish, tag: Option<&HeaderValue>) {
     };
     match wish.expires.and_then(|at| Timestamp::from_second(at).ok()) {
         Some(expires) => set(EXPIRES, &http_date(expires)),
-        None => set(CACHE_CONTROL, metadata.cache_control().unwrap_or("no-cache")),
+        None => set(
+            CACHE_CONTROL,
+            metadata.cache_control().unwrap_or("no-cache"),
+        ),
     }
     if let Some(written) = metadata.last_modified() {
         set(LAST_MODIFIED, &http_date(written));
@@ -169,10 +178,6 @@ fn describe(headers: &mut HeaderMap, wish: &Wish, tag: Option<&HeaderValue>) {
     }
 }
 
-fn http_date(at: Timestamp) -> String {
-    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
 /// Of what decides about the bytes: the source's name, which is never used for
 /// other bytes, what is done to it, and what the client shows. So a picture
 /// that a client has need not be made to say so.
@@ -188,7 +193,8 @@ fn tag(wish: &Wish) -> Option<HeaderValue> {
     let hash = digest(&SHA256, text.as_bytes());
     let mut tag = String::from("\"");
     for byte in hash.as_ref().iter().take(16) {
-        tag.push_str(&format!("{byte:02x}"));
+        // Writing to a String cannot fail.
+        let _ = write!(tag, "{byte:02x}");
     }
     tag.push('"');
     HeaderValue::try_from(tag).ok()
@@ -207,7 +213,11 @@ fn matches(known: &HeaderValue, tag: &HeaderValue) -> bool {
 
 /// The source's bytes, if they are not too many.
 async fn read(room: &Storage, object: &Object) -> Result<Bytes> {
-    if object.metadata.size().is_some_and(|size| size > SOURCE_BYTES_MAX) {
+    if object
+        .metadata
+        .size()
+        .is_some_and(|size| size > SOURCE_BYTES_MAX)
+    {
         return Err(RenderError::Size.into());
     }
     let most = usize::try_from(SOURCE_BYTES_MAX).unwrap_or(usize::MAX);
@@ -226,7 +236,12 @@ async fn read(room: &Storage, object: &Object) -> Result<Bytes> {
 
 impl From<RenderError> for StorageError {
     fn from(error: RenderError) -> Self {
-        let refused = Self::new(error.status(), error.code(), error.code(), error.to_string());
+        let refused = Self::new(
+            error.status(),
+            error.code(),
+            error.code(),
+            error.to_string(),
+        );
         match error {
             RenderError::Busy | RenderError::Internal => refused.answered_with(error.status()),
             RenderError::Unsupported
