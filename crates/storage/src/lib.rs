@@ -26,6 +26,8 @@ mod public;
 pub mod render;
 mod room;
 mod routes;
+#[cfg(test)]
+mod security;
 mod signed;
 mod store;
 mod who;

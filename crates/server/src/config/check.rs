@@ -79,7 +79,11 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
-            _ => return Err(merged.invalid("apps.enabled", "expected names of: open_lovable")),
+            "omvee" => apps.omvee = true,
+            _ => {
+                let known = "expected names of: omvee, open_lovable";
+                return Err(merged.invalid("apps.enabled", known));
+            }
         }
     }
     Ok(apps)

@@ -200,7 +200,7 @@ pub static KEYS: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `open_lovable`.",
+        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",
