@@ -2,7 +2,8 @@
 //! use it (`/storage/v1/upload/resumable`), with checksums and concatenation.
 //!
 //! Start at `routes`, which is the protocol; `upload` says what may happen to
-//! an upload and is pure, `rows` keeps it, `receive` takes bytes in.
+//! an upload and is pure, `rows` keeps it, `hold` makes it one request's,
+//! `receive` takes bytes in.
 //!
 //! Invariants: an offset is told to a client, and written to the row, after the
 //! bytes before it are durable; an upload is touched by one request at a time;
@@ -12,9 +13,170 @@
 mod checksum;
 mod error;
 mod headers;
+mod hold;
 mod location;
 mod metadata;
+mod objects;
+mod receive;
+mod routes;
+mod rows;
+mod sweep;
+mod turns;
 mod upload;
+mod who;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use kernel::{Clock, Rng, Tasks};
+use pg::Pool;
+
+use crate::blobs::{BlobError, Blobs};
+use error::TusError;
+use objects::Objects;
+use routes::Call;
+use rows::Table;
+use turns::Turns;
 
 /// Where the room is mounted; the gateway has taken it off the path.
 const ROOM_PREFIX: &str = "/storage/v1";
+/// Random bytes of an upload's address: 192 bits are not guessed.
+const ID_BYTES: usize = 24;
+
+/// How much and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The largest object.
+    pub(crate) bytes_max: u64,
+    /// For how long an upload waits for its next bytes.
+    pub(crate) expire_after: Duration,
+}
+
+/// What uploads are made of.
+pub(crate) struct Given {
+    /// Connections that may become the role.
+    pub(crate) pool: Pool,
+    /// The room's role.
+    pub(crate) role: Arc<str>,
+    /// Bytes.
+    pub(crate) blobs: Blobs,
+    /// The rest of the room.
+    pub(crate) objects: Arc<dyn Objects>,
+    /// How much and how long.
+    pub(crate) limits: Limits,
+    /// What requests and the sweep run in.
+    pub(crate) tasks: Tasks,
+    /// Time.
+    pub(crate) clock: Clock,
+    /// Randomness, for addresses.
+    pub(crate) rng: Rng,
+}
+
+/// Resumable uploads.
+pub(crate) struct Tus {
+    table: Table,
+    turns: Arc<Turns>,
+    blobs: Blobs,
+    objects: Arc<dyn Objects>,
+    limits: Limits,
+    tasks: Tasks,
+    clock: Clock,
+    rng: Rng,
+}
+
+impl Tus {
+    /// Puts them together, and starts what works beside requests.
+    pub(crate) fn start(given: Given) -> Arc<Self> {
+        let tus = Arc::new(Self {
+            table: Table {
+                pool: given.pool,
+                role: given.role,
+                alone: matches!(given.blobs, Blobs::Local(_)),
+            },
+            turns: Arc::default(),
+            blobs: given.blobs,
+            objects: given.objects,
+            limits: given.limits,
+            tasks: given.tasks,
+            clock: given.clock,
+            rng: given.rng,
+        });
+        let sweeping = sweep::keep_swept(Arc::clone(&tus), tus.tasks.token());
+        tus.tasks.spawn("sweep_resumable_uploads", sweeping);
+        tus
+    }
+
+    /// Their routes, within the room.
+    pub(crate) fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/upload/resumable", any(all))
+            .route("/upload/resumable/", any(all))
+            .route("/upload/resumable/{id}", any(one))
+            .route("/upload/resumable/sign", any(all_signed))
+            .route("/upload/resumable/sign/", any(all_signed))
+            .route("/upload/resumable/sign/{id}", any(one_signed))
+            .with_state(self)
+    }
+
+    fn new_id(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.rng.bytes::<ID_BYTES>())
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(self.limits.expire_after)
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// Bytes that could not be read or written; logged here.
+    fn bytes_failed(&self, error: &BlobError) -> TusError {
+        tracing::error!(%error, "The bytes of an upload could not be read or written");
+        TusError::Internal
+    }
+
+    /// Removes what was not finished. What fails is found by the store's own
+    /// sweep: its row is gone.
+    async fn discard(&self, blob: &str) {
+        let Ok(id) = blob.parse() else { return };
+        if let Err(error) = self.blobs.discard(id).await {
+            tracing::debug!(%error, "The bytes of an upload that ended are still there");
+        }
+    }
+}
+
+async fn all(State(tus): State<Arc<Tus>>, request: Request) -> Response {
+    routes::answer(tus, call(false, None, request)).await
+}
+
+async fn one(State(tus): State<Arc<Tus>>, Path(id): Path<String>, request: Request) -> Response {
+    routes::answer(tus, call(false, Some(id), request)).await
+}
+
+async fn all_signed(State(tus): State<Arc<Tus>>, request: Request) -> Response {
+    routes::answer(tus, call(true, None, request)).await
+}
+
+async fn one_signed(
+    State(tus): State<Arc<Tus>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    routes::answer(tus, call(true, Some(id), request)).await
+}
+
+fn call(signed: bool, id: Option<String>, request: Request) -> Call {
+    let (parts, body) = request.into_parts();
+    Call {
+        signed,
+        id,
+        parts,
+        body,
+    }
+}

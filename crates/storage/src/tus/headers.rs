@@ -66,7 +66,12 @@ pub(crate) enum Concat {
     /// One that waits to be a part of another.
     Partial,
     /// One of these parts, by their addresses' last pieces.
-    Final(Vec<String>),
+    Final {
+        /// The last pieces.
+        parts: Vec<String>,
+        /// The header itself.
+        said: String,
+    },
 }
 
 /// The head of a POST.
@@ -119,17 +124,20 @@ impl Creation {
         let concat = match text(headers, CONCAT)? {
             None => Concat::Whole,
             Some("partial") => Concat::Partial,
-            Some(other) => Concat::Final(parts(other)?),
+            Some(said) => Concat::Final {
+                parts: parts(said)?,
+                said: said.to_owned(),
+            },
         };
         match (&concat, length, deferred) {
-            (Concat::Final(_), None, None) | (_, Some(_), None) => {}
+            (Concat::Final { .. }, None, None) | (_, Some(_), None) => {}
             (Concat::Whole | Concat::Partial, None, Some("1")) => {}
             _ => {
                 let words = "Upload-Length or Upload-Defer-Length header required";
                 return Err(TusError::Header(words));
             }
         }
-        if matches!(concat, Concat::Final(_)) && length.is_some() {
+        if matches!(concat, Concat::Final { .. }) && length.is_some() {
             return Err(TusError::Header("A final upload has no Upload-Length"));
         }
         let metadata = match text(headers, METADATA)? {

@@ -18,6 +18,10 @@ pub(crate) struct Upload {
     pub(crate) id: String,
     /// Where its bytes are, in the byte layer's words.
     pub(crate) blob: String,
+    /// The bucket of the object to be.
+    pub(crate) bucket: String,
+    /// Its name.
+    pub(crate) name: String,
     /// How many of them are durable.
     pub(crate) offset: u64,
     /// How many there will be, if that was said.
@@ -26,6 +30,8 @@ pub(crate) struct Upload {
     pub(crate) most: u64,
     /// Which kind it is.
     pub(crate) kind: Kind,
+    /// What a final one was made of, as its client said it.
+    pub(crate) concat: Option<String>,
     /// About the file.
     pub(crate) metadata: Metadata,
     /// Whether it may take another object's place.

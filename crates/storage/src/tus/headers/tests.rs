@@ -49,7 +49,8 @@ fn parts_are_the_ends_of_addresses() {
     let concat = "final;http://x/storage/v1/upload/resumable/one /upload/resumable/two?a=/b three";
     let read = creation(&[(CONCAT, concat)]).unwrap().concat;
     let ids = ["one", "two", "three"].map(str::to_owned).to_vec();
-    assert_eq!(read, Concat::Final(ids));
+    let said = concat.to_owned();
+    assert_eq!(read, Concat::Final { parts: ids, said });
     let partial = creation(&[(CONCAT, "partial"), (LENGTH, "1")]).unwrap();
     assert_eq!(partial.concat, Concat::Partial);
     let many = format!("final;{}", "a ".repeat(PARTS_MAX + 1));

@@ -12,10 +12,13 @@ fn upload(length: Option<u64>) -> Upload {
     Upload {
         id: "id".to_owned(),
         blob: String::new(),
+        bucket: String::new(),
+        name: String::new(),
         offset: 0,
         length,
         most: MOST,
         kind: Kind::Whole,
+        concat: None,
         metadata: Metadata::default(),
         upsert: false,
         owner: None,
