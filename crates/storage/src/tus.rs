@@ -20,6 +20,7 @@ mod objects;
 mod receive;
 mod routes;
 mod rows;
+mod signed;
 mod sweep;
 mod turns;
 mod upload;
@@ -35,12 +36,10 @@ use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use kernel::{Clock, Rng, Tasks};
-use pg::Pool;
 
 use crate::blobs::{BlobError, Blobs};
+use crate::room::Storage;
 use error::TusError;
-use objects::Objects;
 use routes::Call;
 use rows::Table;
 use turns::Turns;
@@ -50,66 +49,30 @@ const ROOM_PREFIX: &str = "/storage/v1";
 /// Random bytes of an upload's address: 192 bits are not guessed.
 const ID_BYTES: usize = 24;
 
-/// How much and how long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// The largest object.
-    pub(crate) bytes_max: u64,
-    /// For how long an upload waits for its next bytes.
-    pub(crate) expire_after: Duration,
-}
-
-/// What uploads are made of.
-pub(crate) struct Given {
-    /// Connections that may become the role.
-    pub(crate) pool: Pool,
-    /// The room's role.
-    pub(crate) role: Arc<str>,
-    /// Bytes.
-    pub(crate) blobs: Blobs,
-    /// The rest of the room.
-    pub(crate) objects: Arc<dyn Objects>,
-    /// How much and how long.
-    pub(crate) limits: Limits,
-    /// What requests and the sweep run in.
-    pub(crate) tasks: Tasks,
-    /// Time.
-    pub(crate) clock: Clock,
-    /// Randomness, for addresses.
-    pub(crate) rng: Rng,
-}
-
 /// Resumable uploads.
 pub(crate) struct Tus {
+    room: Arc<Storage>,
     table: Table,
     turns: Arc<Turns>,
-    blobs: Blobs,
-    objects: Arc<dyn Objects>,
-    limits: Limits,
-    tasks: Tasks,
-    clock: Clock,
-    rng: Rng,
+    expire_after: Duration,
 }
 
 impl Tus {
-    /// Puts them together, and starts what works beside requests.
-    pub(crate) fn start(given: Given) -> Arc<Self> {
+    /// Puts them together, and starts what works beside requests. An upload
+    /// waits for its next bytes for so long.
+    pub(crate) fn start(room: Arc<Storage>, expire_after: Duration) -> Arc<Self> {
         let tus = Arc::new(Self {
             table: Table {
-                pool: given.pool,
-                role: given.role,
-                alone: matches!(given.blobs, Blobs::Local(_)),
+                store: room.store.clone(),
+                alone: matches!(room.blobs, Blobs::Local(_)),
             },
             turns: Arc::default(),
-            blobs: given.blobs,
-            objects: given.objects,
-            limits: given.limits,
-            tasks: given.tasks,
-            clock: given.clock,
-            rng: given.rng,
+            expire_after,
+            room,
         });
-        let sweeping = sweep::keep_swept(Arc::clone(&tus), tus.tasks.token());
-        tus.tasks.spawn("sweep_resumable_uploads", sweeping);
+        let tasks = &tus.room.tasks;
+        let sweeping = sweep::keep_swept(Arc::clone(&tus), tasks.token());
+        tasks.spawn("sweep_resumable_uploads", sweeping);
         tus
     }
 
@@ -126,13 +89,12 @@ impl Tus {
     }
 
     fn new_id(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.rng.bytes::<ID_BYTES>())
+        URL_SAFE_NO_PAD.encode(self.room.rng.bytes::<ID_BYTES>())
     }
 
     fn expires_at(&self) -> Timestamp {
-        let now = self.clock.now();
-        now.checked_add(self.limits.expire_after)
-            .unwrap_or(Timestamp::MAX)
+        let now = self.room.clock.now();
+        now.checked_add(self.expire_after).unwrap_or(Timestamp::MAX)
     }
 
     /// Bytes that could not be read or written; logged here.
@@ -145,7 +107,7 @@ impl Tus {
     /// sweep: its row is gone.
     async fn discard(&self, blob: &str) {
         let Ok(id) = blob.parse() else { return };
-        if let Err(error) = self.blobs.discard(id).await {
+        if let Err(error) = self.room.blobs.discard(id).await {
             tracing::debug!(%error, "The bytes of an upload that ended are still there");
         }
     }
@@ -180,3 +142,6 @@ fn call(signed: bool, id: Option<String>, request: Request) -> Call {
         body,
     }
 }
+
+#[cfg(test)]
+mod tests;

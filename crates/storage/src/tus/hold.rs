@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::Tus;
 use super::error::{Result, TusError};
-use super::objects::{Asker, Target};
+use super::objects::Asker;
 use super::rows::{HOLD_AGAIN, Holder};
 use super::turns::{Turn, WAIT_MAX};
 use super::upload::{Kind, Upload};
 use crate::blobs::BlobId;
+use crate::who::operations::TUS_PART;
 
 /// Between two looks whether another node has let go.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
@@ -38,8 +39,8 @@ impl<'t> Hold<'t> {
     pub(super) async fn take(tus: &'t Tus, asker: &'t Asker, id: &str) -> Result<Self> {
         // Nobody takes turns at uploads that are not theirs.
         tus.table.find(&asker.subject, id).await?;
-        let turn = tus.turns.take(id).await?;
-        let holder = tus.rng.uuid();
+        let turn = tus.turns.take(id, WAIT_MAX).await?;
+        let holder = tus.room.rng.uuid();
         let late = Instant::now() + WAIT_MAX;
         let upload = loop {
             let (upload, held) = tus.table.hold(&asker.subject, id, holder).await?;
@@ -61,7 +62,7 @@ impl<'t> Hold<'t> {
             again: Instant::now() + HOLD_AGAIN,
             wanted: false,
         };
-        match hold.upload.check_alive(tus.clock.now()) {
+        match hold.upload.check_alive(tus.room.clock.now()) {
             Ok(()) => Ok(hold),
             Err(error) => hold.ended(Err(error)).await,
         }
@@ -136,13 +137,12 @@ impl<'t> Hold<'t> {
             && tus.table.landed(&asker.subject, &self.upload.blob).await?;
         if !landed {
             let size = self.upload.offset;
-            let written = self.during(tus.blobs.seal(blob, size)).await?;
+            let written = self.during(tus.room.blobs.seal(blob, size)).await?;
             let written = written.map_err(|error| tus.bytes_failed(&error))?;
             if self.upload.kind != Kind::Partial {
-                let caller = asker.caller.as_deref();
-                let target = Target::of(&self.upload);
-                self.during(tus.objects.put(caller, target, blob, written))
-                    .await??;
+                let upload = self.upload.clone();
+                let put = tus.put(asker, &upload, blob, &written, TUS_PART);
+                self.during(put).await??;
             }
         }
         let (subject, id) = (&asker.subject, &self.upload.id);

@@ -1,56 +1,23 @@
 //! What uploads need of the rest of the room: may this become an object, make
 //! it one, and is this signature good.
 
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
 use kernel::Caller;
-use serde_json::Value;
 
-use super::error::Result;
+use super::Tus;
+use super::error::{Result, TusError};
 use super::upload::Upload;
 use super::who::Subject;
 use crate::blobs::{BlobId, Written};
-
-/// The object that an upload becomes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Target {
-    /// Its bucket.
-    pub(crate) bucket: String,
-    /// Its name.
-    pub(crate) name: String,
-    /// Its type.
-    pub(crate) mime: String,
-    /// What it says about caching.
-    pub(crate) cache_control: String,
-    /// The user's own words about it.
-    pub(crate) user_metadata: Option<Value>,
-    /// Whether it may take another one's place.
-    pub(crate) upsert: bool,
-    /// Whose it is.
-    pub(crate) owner: Option<String>,
-}
-
-impl Target {
-    /// What this upload becomes.
-    pub(super) fn of(upload: &Upload) -> Self {
-        Self {
-            bucket: upload.bucket.clone(),
-            name: upload.name.clone(),
-            mime: upload.metadata.mime().to_owned(),
-            cache_control: upload.metadata.cache_control(),
-            user_metadata: upload.metadata.user(),
-            upsert: upload.upsert,
-            owner: upload.owner.clone(),
-        }
-    }
-}
+use crate::error::StorageError;
+use crate::names::ObjectPath;
+use crate::store::NewObject;
+use crate::who::Who;
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
-    /// The caller, or nobody where a signature speaks for somebody.
-    pub(super) caller: Option<Arc<Caller>>,
+    /// The caller; none where a signature speaks for somebody.
+    pub(super) caller: Option<Caller>,
     /// As rows remember it.
     pub(super) subject: Subject,
     /// Whose the object will be.
@@ -59,33 +26,69 @@ pub(super) struct Asker {
     pub(super) upsert: bool,
 }
 
-/// What a signature allows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Signed {
-    /// Who had it made.
-    pub(crate) owner: Option<String>,
-    /// Whether it allows replacing.
-    pub(crate) upsert: bool,
+impl Asker {
+    fn doing(&self, operation: &'static str) -> Who {
+        match &self.caller {
+            Some(caller) => Who::caller(caller.clone(), operation),
+            None => Who::store(operation),
+        }
+    }
 }
 
-/// Objects, as uploads see them. Nobody as caller is the room itself.
-pub(crate) trait Objects: Send + Sync {
-    /// Asks policies and bucket; says how many bytes it may have at most.
-    fn may<'a>(
-        &'a self,
-        caller: Option<&'a Caller>,
-        target: &'a Target,
-    ) -> BoxFuture<'a, Result<u64>>;
+/// The object that an upload becomes.
+fn object(upload: &Upload) -> Result<NewObject> {
+    let path = ObjectPath::new(&upload.bucket, &upload.name).map_err(|error| of(&error))?;
+    Ok(NewObject {
+        cache_control: upload.metadata.cache_control(),
+        user_metadata: upload.metadata.user(),
+        upsert: upload.upsert,
+        owner: upload.owner.clone(),
+        ..NewObject::new(path, upload.metadata.mime())
+    })
+}
 
-    /// Makes it an object.
-    fn put<'a>(
-        &'a self,
-        caller: Option<&'a Caller>,
-        target: Target,
+impl Tus {
+    /// Asks policies and bucket; says how many bytes there may be at most.
+    pub(super) async fn may(
+        &self,
+        asker: &Asker,
+        upload: &Upload,
+        operation: &'static str,
+    ) -> Result<u64> {
+        let (store, object) = (&self.room.store, object(upload)?);
+        let who = asker.doing(operation);
+        let bucket = store.may_upload(&who, &object, upload.length).await;
+        let bucket = bucket.map_err(|error| of(&error))?;
+        let most = self.room.config.file_size_limit;
+        Ok(bucket.file_size_limit.unwrap_or(most).min(most))
+    }
+
+    /// Makes it an object, if limits and policies still say so.
+    pub(super) async fn put(
+        &self,
+        asker: &Asker,
+        upload: &Upload,
         blob: BlobId,
-        written: Written,
-    ) -> BoxFuture<'a, Result<()>>;
+        written: &Written,
+        operation: &'static str,
+    ) -> Result<()> {
+        let (store, object) = (&self.room.store, object(upload)?);
+        let who = asker.doing(operation);
+        let put = store.put(&who, &object, blob, written).await;
+        put.map(|_| ()).map_err(|error| of(&error))
+    }
+}
 
-    /// What this signature allows for this object.
-    fn signed(&self, token: &str, bucket: &str, name: &str) -> Result<Signed>;
+/// A refusal of the room, with its real status.
+pub(super) fn of(error: &StorageError) -> TusError {
+    error.log();
+    match error.code() {
+        "EntityTooLarge" => TusError::TooLarge,
+        "InternalError" => TusError::Internal,
+        "SlowDown" => TusError::Busy,
+        _ => TusError::Refused {
+            status: error.status(),
+            message: error.message().to_owned(),
+        },
+    }
 }

@@ -126,7 +126,7 @@ async fn next(hold: &mut Hold<'_>, body: &mut Body) -> Result<Next> {
 
 async fn open(tus: &Tus, hold: &mut Hold<'_>) -> Result<Uncounted> {
     let (blob, offset) = (hold.blob()?, hold.upload.offset);
-    let writer = hold.during(tus.blobs.append(blob, offset)).await?;
+    let writer = hold.during(tus.room.blobs.append(blob, offset)).await?;
     let writer = writer.map_err(|error| tus.bytes_failed(&error))?;
     Ok(Uncounted { writer, bytes: 0 })
 }
@@ -143,7 +143,7 @@ pub(super) async fn join(tus: &Tus, hold: &mut Hold<'_>, parts: &[String]) -> Re
     let mut into = open(tus, hold).await?;
     for part in parts {
         let blob = part.parse().map_err(|_| TusError::Internal)?;
-        let from = hold.during(tus.blobs.read(blob, None)).await?;
+        let from = hold.during(tus.room.blobs.read(blob, None)).await?;
         let mut from = from.map_err(|error| tus.bytes_failed(&error))?;
         while let Some(bytes) = hold.during(from.try_next()).await?.transpose() {
             let bytes = bytes.map_err(|error| tus.bytes_failed(&error))?;

@@ -19,11 +19,12 @@ use super::error::{Result, TusError};
 use super::headers::{self, Concat, Creation, Piece, set_number, text};
 use super::hold::Hold;
 use super::location;
-use super::objects::{Asker, Target};
+use super::objects::Asker;
 use super::receive::{join, receive};
 use super::rows::Holder;
 use super::upload::{Kind, Upload, joined};
 use super::who::{Subject, subject};
+use crate::who::operations::TUS_CREATE;
 
 /// One request: where it came in, and what it says.
 pub(super) struct Call {
@@ -55,7 +56,7 @@ impl Call {
 /// Answers a request. It runs to its end even when its client has gone: bytes
 /// that arrived are kept.
 pub(super) async fn answer(tus: Arc<Tus>, call: Call) -> Response {
-    let tasks = tus.tasks.clone();
+    let tasks = tus.room.tasks.clone();
     let working = tasks.spawn("resumable_upload", async move {
         let outcome = match headers::method(&call.parts.method, &call.parts.headers) {
             Ok(method) => dispatch(&tus, &method, call).await,
@@ -109,7 +110,7 @@ fn options(tus: &Tus) -> Response {
         HeaderName::from_static(headers::CHECKSUM_ALGORITHM),
         algorithms,
     );
-    set_number(headers, headers::MAX_SIZE, tus.limits.bytes_max);
+    set_number(headers, headers::MAX_SIZE, tus.room.config.file_size_limit);
     response
 }
 
@@ -122,13 +123,13 @@ fn asker(tus: &Tus, call: &Call, target: (&str, &str)) -> Result<Asker> {
             subject: Subject::of(caller),
             owner: subject(caller),
             upsert: text(headers, headers::UPSERT)? == Some("true"),
-            caller: Some(Arc::new(caller.clone())),
+            caller: Some(caller.clone()),
         });
     }
     let token = text(headers, headers::SIGNATURE)?.filter(|token| !token.is_empty());
     let token = token.ok_or(TusError::Header("Missing x-signature header"))?;
     let (bucket, name) = target;
-    let signed = tus.objects.signed(token, bucket, name)?;
+    let signed = tus.signed(token, bucket, name)?;
     Ok(Asker {
         caller: None,
         subject: Subject::signed(bucket, name),
@@ -177,15 +178,14 @@ async fn create(tus: &Tus, call: Call) -> Result<Response> {
         expires_at: tus.expires_at(),
         finished: false,
     };
-    let target = Target::of(&upload);
-    upload.most = tus.objects.may(asker.caller.as_deref(), &target).await?;
     if kind == Kind::Final {
-        upload.length = Some(joined(&parts, upload.most)?);
+        upload.length = Some(joined(&parts)?);
     }
+    upload.most = tus.may(&asker, &upload, TUS_CREATE).await?;
     if upload.length.is_some_and(|length| length > upload.most) {
         return Err(TusError::TooLarge);
     }
-    let blob = tus.blobs.begin_append().await;
+    let blob = tus.room.blobs.begin_append().await;
     upload.blob = blob.map_err(|error| tus.bytes_failed(&error))?.to_string();
     tus.table.begin(&asker.subject, &upload).await?;
     let address = location::of(&call.parts.headers, call.base(), &upload.id);
@@ -214,7 +214,7 @@ async fn these(tus: &Tus, asker: &Asker, ids: &[String]) -> Result<Vec<Upload>> 
             TusError::NotFound => TusError::Parts("Upload-Concat names an unknown part"),
             other => other,
         })?;
-        part.check_alive(tus.clock.now())?;
+        part.check_alive(tus.room.clock.now())?;
         parts.push(part);
     }
     Ok(parts)
@@ -248,7 +248,7 @@ async fn head(tus: &Tus, call: Call) -> Result<Response> {
     let asker = known(tus, &call)?;
     let id = call.id()?;
     let (mut upload, holder) = tus.table.find(&asker.subject, id).await?;
-    upload.check_alive(tus.clock.now())?;
+    upload.check_alive(tus.room.clock.now())?;
     if holder == Holder::Other || (upload.full() && !upload.finished) {
         let mut hold = Hold::take(tus, &asker, id).await?;
         // A server may have died between the last byte and the object.

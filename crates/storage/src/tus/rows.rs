@@ -2,38 +2,36 @@
 //! shows it the rows of one caller alone: whoever is named in
 //! `storage_engine.caller`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pg::{Pool, RequestTx, Rows, SqlBuf};
+use pg::{Rows, SqlBuf};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::error::{Result, TusError};
 use super::metadata::Metadata;
+use super::objects;
 use super::upload::{Kind, Upload};
 use super::who::Subject;
+use crate::store::Store;
+use crate::who::Who;
+use crate::who::operations::TUS_PART;
 
 /// For how long a request holds an upload without saying so again. A node that
 /// died blocks an upload no longer than this.
 pub(super) const HELD_FOR: &str = "10s";
 /// How often it says so.
 pub(super) const HOLD_AGAIN: Duration = Duration::from_secs(2);
-/// No statement here takes seconds; one that does holds a connection that
-/// everybody shares.
-const STATEMENT_TIME: &str = "20s";
 /// Rows of one sweep's transaction.
 const SWEPT_AT_ONCE: &str = "500";
 
 /// The table of uploads.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    /// Connections that may become the role.
-    pub(super) pool: Pool,
-    /// The room's role.
-    pub(super) role: Arc<str>,
+    /// Whose statements run as the room's role.
+    pub(super) store: Store,
     /// There is no other node: whoever else seems to hold an upload is dead.
     pub(super) alone: bool,
 }
@@ -184,15 +182,13 @@ impl Table {
     }
 
     async fn run(&self, subject: &Subject, statements: Vec<SqlBuf>) -> Result<Vec<Rows>> {
-        let mut request = RequestTx::new(&self.role, "{}", &[]);
-        request
-            .set("statement_timeout", STATEMENT_TIME)
-            .set("storage_engine.caller", subject.as_str())
-            .keeps_settings();
-        for statement in statements {
-            request.push(statement);
-        }
-        request.run(&self.pool).await.map_err(|error| of(&error))
+        let caller = SqlBuf::fixed("SELECT set_config('storage_engine.caller', $1, true)");
+        let mut all = vec![caller.bind(subject.as_str().to_owned())];
+        all.extend(statements);
+        let rows = self.store.write(&Who::store(TUS_PART), all).await;
+        let mut rows = rows.map_err(|error| objects::of(&error))?;
+        rows.remove(0);
+        Ok(rows)
     }
 }
 
@@ -231,13 +227,5 @@ fn read(rows: Option<&Rows>) -> Result<(Upload, Holder)> {
 
 fn unreadable(error: &serde_json::Error) -> TusError {
     tracing::error!(%error, "The row of an upload cannot be read");
-    TusError::Internal
-}
-
-fn of(error: &pg::Error) -> TusError {
-    if matches!(error, pg::Error::Timeout | pg::Error::Busy) {
-        return TusError::Busy;
-    }
-    tracing::error!(%error, "The rows of uploads could not be asked");
     TusError::Internal
 }

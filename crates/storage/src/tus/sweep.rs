@@ -18,7 +18,7 @@ impl Tus {
     pub(crate) async fn sweep_once(&self) -> Result<usize> {
         let mut sum = 0;
         for _ in 0..ROUNDS_MAX {
-            let (ended, blobs) = self.table.sweep(self.clock.now()).await?;
+            let (ended, blobs) = self.table.sweep(self.room.clock.now()).await?;
             for blob in blobs {
                 self.discard(&blob).await;
             }

@@ -36,11 +36,11 @@ pub(super) struct Turn {
 
 impl Turns {
     /// Waits for the upload, telling whoever has it.
-    pub(super) async fn take(self: &Arc<Self>, id: &str) -> Result<Turn> {
+    pub(super) async fn take(self: &Arc<Self>, id: &str, wait: Duration) -> Result<Turn> {
         let slot = self.slot(id);
         slot.waiting.send_modify(|waiting| *waiting += 1);
         let turnstile = Arc::clone(&slot.turnstile);
-        let guard = tokio::time::timeout(WAIT_MAX, turnstile.lock_owned()).await;
+        let guard = tokio::time::timeout(wait, turnstile.lock_owned()).await;
         slot.waiting
             .send_modify(|waiting| *waiting = waiting.saturating_sub(1));
         let Ok(guard) = guard else {
@@ -107,9 +107,9 @@ mod tests {
     #[tokio::test]
     async fn the_second_one_makes_the_first_one_stop() {
         let turns = Arc::new(Turns::default());
-        let first = turns.take("a").await.unwrap();
-        let other = turns.take("b").await.unwrap();
-        let second = turns.take("a");
+        let first = turns.take("a", WAIT_MAX).await.unwrap();
+        let other = turns.take("b", WAIT_MAX).await.unwrap();
+        let second = turns.take("a", WAIT_MAX);
         tokio::pin!(second);
         tokio::select! {
             biased;
@@ -123,14 +123,17 @@ mod tests {
         assert_eq!(turns.len(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nobody_waits_for_ever() {
         let turns = Arc::new(Turns::default());
-        let first = turns.take("a").await.unwrap();
-        assert_eq!(turns.take("a").await.unwrap_err(), TusError::Locked);
+        let first = turns.take("a", WAIT_MAX).await.unwrap();
+        assert_eq!(
+            turns.take("a", Duration::ZERO).await.unwrap_err(),
+            TusError::Locked
+        );
         drop(first);
         assert_eq!(turns.len(), 0);
-        drop(turns.take("a").await.unwrap());
+        drop(turns.take("a", WAIT_MAX).await.unwrap());
         assert_eq!(turns.len(), 0);
     }
 }

@@ -165,7 +165,7 @@ impl Upload {
 }
 
 /// Whether these are parts of something, and how long that is.
-pub(crate) fn joined(parts: &[Upload], most: u64) -> Result<u64> {
+pub(crate) fn joined(parts: &[Upload]) -> Result<u64> {
     let mut sum = 0_u64;
     for part in parts {
         if part.kind != Kind::Partial {
@@ -175,9 +175,6 @@ pub(crate) fn joined(parts: &[Upload], most: u64) -> Result<u64> {
             return Err(TusError::Parts("Upload-Concat names an unfinished part"));
         }
         sum = sum.checked_add(part.offset).ok_or(TusError::TooLarge)?;
-    }
-    if sum > most {
-        return Err(TusError::TooLarge);
     }
     Ok(sum)
 }
