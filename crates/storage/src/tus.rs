@@ -35,6 +35,7 @@ use axum::response::Response;
 use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
 use jiff::Timestamp;
 
 use crate::blobs::{BlobError, Blobs};
@@ -46,6 +47,8 @@ use turns::Turns;
 
 /// Where the room is mounted; the gateway has taken it off the path.
 const ROOM_PREFIX: &str = "/storage/v1";
+/// For how long an upload waits for its next bytes: a night and a working day.
+const EXPIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Random bytes of an upload's address: 192 bits are not guessed.
 const ID_BYTES: usize = 24;
 
@@ -55,6 +58,13 @@ pub(crate) struct Tus {
     table: Table,
     turns: Arc<Turns>,
     expire_after: Duration,
+}
+
+impl Storage {
+    /// Resumable uploads, under `/upload/resumable`.
+    pub(crate) fn resumable_router(self: &Arc<Self>) -> Router {
+        Tus::start(Arc::clone(self), EXPIRE_AFTER).router()
+    }
 }
 
 impl Tus {
@@ -97,18 +107,29 @@ impl Tus {
         now.checked_add(self.expire_after).unwrap_or(Timestamp::MAX)
     }
 
-    /// Bytes that could not be read or written; logged here.
-    fn bytes_failed(&self, error: &BlobError) -> TusError {
-        tracing::error!(%error, "The bytes of an upload could not be read or written");
-        TusError::Internal
-    }
-
     /// Removes what was not finished. What fails is found by the store's own
     /// sweep: its row is gone.
     async fn discard(&self, blob: &str) {
         let Ok(id) = blob.parse() else { return };
         if let Err(error) = self.room.blobs.discard(id).await {
             tracing::debug!(%error, "The bytes of an upload that ended are still there");
+        }
+    }
+}
+
+/// Bytes that could not be read or written; logged here.
+fn bytes_failed(error: &BlobError) -> TusError {
+    match error {
+        // The row counts bytes that are not there: a database that was restored
+        // without them. The client has to begin again.
+        BlobError::NotFound | BlobError::Offset { .. } => TusError::Lost,
+        BlobError::Full => TusError::Refused {
+            status: StatusCode::INSUFFICIENT_STORAGE,
+            message: "No space is left for files\n".to_owned(),
+        },
+        other => {
+            tracing::error!(error = %other, "The bytes of an upload could not be read or written");
+            TusError::Internal
         }
     }
 }

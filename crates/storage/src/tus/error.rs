@@ -28,6 +28,9 @@ pub(crate) enum TusError {
     /// There was one.
     #[error("The file for this url no longer exists\n")]
     Gone,
+    /// Its bytes are not there.
+    #[error("The bytes of this upload are lost; begin again\n")]
+    Lost,
     /// The client believes to be elsewhere.
     #[error("Upload-Offset conflict\n")]
     Offset,
@@ -90,7 +93,7 @@ impl TusError {
             }
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Gone => StatusCode::GONE,
+            Self::Gone | Self::Lost => StatusCode::GONE,
             Self::Offset => StatusCode::CONFLICT,
             Self::Locked | Self::TakenOver => StatusCode::LOCKED,
             Self::TooLarge | Self::Overrun => StatusCode::PAYLOAD_TOO_LARGE,

@@ -130,8 +130,9 @@ impl Creation {
             },
         };
         match (&concat, length, deferred) {
-            (Concat::Final { .. }, None, None) | (_, Some(_), None) => {}
-            (Concat::Whole | Concat::Partial, None, Some("1")) => {}
+            (Concat::Final { .. }, None, None)
+            | (_, Some(_), None)
+            | (Concat::Whole | Concat::Partial, None, Some("1")) => {}
             _ => {
                 let words = "Upload-Length or Upload-Defer-Length header required";
                 return Err(TusError::Header(words));

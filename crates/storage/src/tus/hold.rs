@@ -6,12 +6,12 @@ use std::future::Future;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use super::Tus;
 use super::error::{Result, TusError};
 use super::objects::Asker;
 use super::rows::{HOLD_AGAIN, Holder};
 use super::turns::{Turn, WAIT_MAX};
 use super::upload::{Kind, Upload};
+use super::{Tus, bytes_failed};
 use crate::blobs::BlobId;
 use crate::who::operations::TUS_PART;
 
@@ -78,8 +78,11 @@ impl<'t> Hold<'t> {
 
     /// Lets go, whatever came of it.
     pub(super) async fn ended<T>(self, outcome: Result<T>) -> Result<T> {
-        let (subject, id) = (&self.asker.subject, &self.upload.id);
-        let released = self.tus.table.release(subject, self.holder, id).await;
+        let (table, subject, id) = (&self.tus.table, &self.asker.subject, &self.upload.id);
+        let released = match &outcome {
+            Err(TusError::Lost) => table.end(subject, self.holder, id).await,
+            _ => table.release(subject, self.holder, id).await,
+        };
         if let Err(error) = released {
             // It ends with its lease.
             tracing::debug!(%error, "An upload could not be let go of");
@@ -138,7 +141,7 @@ impl<'t> Hold<'t> {
         if !landed {
             let size = self.upload.offset;
             let written = self.during(tus.room.blobs.seal(blob, size)).await?;
-            let written = written.map_err(|error| tus.bytes_failed(&error))?;
+            let written = written.map_err(|error| bytes_failed(&error))?;
             if self.upload.kind != Kind::Partial {
                 let upload = self.upload.clone();
                 let put = tus.put(asker, &upload, blob, &written, TUS_PART);

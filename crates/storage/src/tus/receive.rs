@@ -9,11 +9,11 @@ use futures_util::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use tokio::time::{sleep, sleep_until};
 
-use super::Tus;
 use super::checksum::Checksum;
 use super::error::{Result, TusError};
 use super::headers::Piece;
 use super::hold::Hold;
+use super::{Tus, bytes_failed};
 use crate::blobs::Writer;
 
 /// So many bytes are made durable and counted at once. A server that dies loses
@@ -69,10 +69,10 @@ pub(super) async fn receive(
             None => open(tus, hold).await?,
         };
         let written = hold.during(into.writer.write(bytes)).await?;
-        written.map_err(|error| tus.bytes_failed(&error))?;
+        written.map_err(|error| bytes_failed(&error))?;
         into.bytes += len;
         if into.bytes >= FLUSH_BYTES && checksum.is_none() {
-            count(tus, hold, into).await?;
+            count(hold, into).await?;
         } else {
             uncounted = Some(into);
         }
@@ -84,7 +84,7 @@ pub(super) async fn receive(
         (_, None) => {}
     }
     match uncounted {
-        Some(into) => count(tus, hold, into).await?,
+        Some(into) => count(hold, into).await?,
         // The length may be new.
         None => hold.advance(0).await?,
     }
@@ -127,14 +127,14 @@ async fn next(hold: &mut Hold<'_>, body: &mut Body) -> Result<Next> {
 async fn open(tus: &Tus, hold: &mut Hold<'_>) -> Result<Uncounted> {
     let (blob, offset) = (hold.blob()?, hold.upload.offset);
     let writer = hold.during(tus.room.blobs.append(blob, offset)).await?;
-    let writer = writer.map_err(|error| tus.bytes_failed(&error))?;
+    let writer = writer.map_err(|error| bytes_failed(&error))?;
     Ok(Uncounted { writer, bytes: 0 })
 }
 
 /// Makes it durable, then counts it.
-async fn count(tus: &Tus, hold: &mut Hold<'_>, from: Uncounted) -> Result<()> {
+async fn count(hold: &mut Hold<'_>, from: Uncounted) -> Result<()> {
     let finished = hold.during(from.writer.finish()).await?;
-    finished.map_err(|error| tus.bytes_failed(&error))?;
+    finished.map_err(|error| bytes_failed(&error))?;
     hold.advance(from.bytes).await
 }
 
@@ -144,15 +144,15 @@ pub(super) async fn join(tus: &Tus, hold: &mut Hold<'_>, parts: &[String]) -> Re
     for part in parts {
         let blob = part.parse().map_err(|_| TusError::Internal)?;
         let from = hold.during(tus.room.blobs.read(blob, None)).await?;
-        let mut from = from.map_err(|error| tus.bytes_failed(&error))?;
+        let mut from = from.map_err(|error| bytes_failed(&error))?;
         while let Some(bytes) = hold.during(from.try_next()).await?.transpose() {
-            let bytes = bytes.map_err(|error| tus.bytes_failed(&error))?;
+            let bytes = bytes.map_err(|error| bytes_failed(&error))?;
             into.bytes += bytes.len() as u64;
             let written = hold.during(into.writer.write(bytes)).await?;
-            written.map_err(|error| tus.bytes_failed(&error))?;
+            written.map_err(|error| bytes_failed(&error))?;
         }
     }
-    count(tus, hold, into).await?;
+    count(hold, into).await?;
     if !hold.upload.full() {
         return Err(TusError::Parts("Upload-Concat names parts that changed"));
     }

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use kernel::Caller;
 
-use super::Tus;
 use super::checksum::{ALGORITHMS, Checksum};
 use super::error::{Result, TusError};
 use super::headers::{self, Concat, Creation, Piece, set_number, text};
@@ -24,6 +23,7 @@ use super::receive::{join, receive};
 use super::rows::Holder;
 use super::upload::{Kind, Upload, joined};
 use super::who::{Subject, subject};
+use super::{Tus, bytes_failed};
 use crate::who::operations::TUS_CREATE;
 
 /// One request: where it came in, and what it says.
@@ -186,7 +186,7 @@ async fn create(tus: &Tus, call: Call) -> Result<Response> {
         return Err(TusError::TooLarge);
     }
     let blob = tus.room.blobs.begin_append().await;
-    upload.blob = blob.map_err(|error| tus.bytes_failed(&error))?.to_string();
+    upload.blob = blob.map_err(|error| bytes_failed(&error))?.to_string();
     tus.table.begin(&asker.subject, &upload).await?;
     let address = location::of(&call.parts.headers, call.base(), &upload.id);
     let with_bytes = creation.with_bytes && kind != Kind::Final;

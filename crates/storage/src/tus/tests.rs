@@ -1,5 +1,5 @@
 //! Resumable uploads on a database, files and sockets of their own.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod concat;
 mod cuts;

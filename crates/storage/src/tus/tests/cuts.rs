@@ -45,8 +45,16 @@ async fn cut_and_resumed(bench: &Bench, n: usize) {
         offset = now;
     }
     assert!(offset > 0);
-    let last = bench.patch("ann", &path, offset, &bytes[offset..]).await;
-    assert_eq!(last.is(204).header("upload-offset"), SIZE.to_string());
+    // The server may still be hearing of what was cut off last; clients ask
+    // again then.
+    loop {
+        let last = bench.patch("ann", &path, offset, &bytes[offset..]).await;
+        if last.status == 204 {
+            break;
+        }
+        assert!(matches!(last.status, 409 | 423), "{last:?}");
+        offset = bench.offset("ann", &path).await;
+    }
     assert!(bench.bytes(&name).await.unwrap() == bytes);
 }
 
@@ -59,17 +67,10 @@ async fn the_second_request_makes_the_first_one_stop() {
         .start("ann", &format!("PATCH {path}"), &head, "10")
         .await;
     first.write_all(b"0123").await.unwrap();
+    let one = "SELECT count(holder) FROM storage_engine.tus_uploads";
+    while bench.value(one).await != "1" {}
     // What the first one brought is kept, and it is told.
-    let mut offset = bench.offset("ann", &path).await;
-    while offset == 0 {
-        // Asked before the first one was heard of.
-        let head = [("upload-offset", "0"), OCTETS];
-        first = bench
-            .start("ann", &format!("PATCH {path}"), &head, "10")
-            .await;
-        first.write_all(b"0123").await.unwrap();
-        offset = bench.offset("ann", &path).await;
-    }
+    let offset = bench.offset("ann", &path).await;
     assert!(offset <= 4);
     assert_eq!(Reply::read(first).await.status, 423);
     let rest = &b"0123456789"[offset..];
@@ -100,6 +101,19 @@ async fn a_cut_piece_with_a_checksum_does_not_count() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_lost_end_an_upload() {
+    let bench = Bench::new().await;
+    let path = bench.create("ann", "photos/x", 10).await;
+    bench.patch("ann", &path, 0, b"01234").await.is(204);
+    for blob in bench.room.blobs.unfinished().await.unwrap() {
+        bench.room.blobs.discard(blob).await.unwrap();
+    }
+    bench.patch("ann", &path, 5, b"56789").await.is(410);
+    bench.head("ann", &path).await.is(404);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_server_that_died_before_the_object_is_no_loss() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 3).await;
@@ -114,7 +128,7 @@ async fn a_server_that_died_before_the_object_is_no_loss() {
     // ... or before the object, holding the upload.
     bench
         .script(
-            "DELETE FROM storage.objects; DELETE FROM storage_engine.removed; \
+            "SET storage.allow_delete_query = 'true'; DELETE FROM storage.objects; DELETE FROM storage_engine.removed; \
              UPDATE storage_engine.tus_uploads SET finished_at = NULL, \
              holder = gen_random_uuid(), held_until = now() + interval '1 hour'",
         )

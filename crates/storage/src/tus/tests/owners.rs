@@ -76,8 +76,8 @@ async fn a_signature_speaks_for_one_object() {
             ("upload-offset", "0"),
             OCTETS,
         ];
-        let patch = format!("PATCH {path}");
-        let refused = bench.ask("nobody", &patch, &head, b"abc").await;
+        let what = format!("PATCH {path}");
+        let refused = bench.ask("nobody", &what, &head, b"abc").await;
         assert!(matches!(refused.status, 400 | 404), "{refused:?}");
     }
     // Without a signature the address is nobody's.

@@ -169,8 +169,8 @@ async fn limits_are_asked_before_the_first_byte() {
     // A length that comes later meets the same limit, before and in the body.
     let about = metadata("small/later", &[]);
     let head = [("upload-defer-length", "1"), ("upload-metadata", &about)];
-    let made = bench.ask("ann", "POST /upload/resumable", &head, b"").await;
-    let path = made.is(201).path();
+    let later = bench.ask("ann", "POST /upload/resumable", &head, b"").await;
+    let path = later.is(201).path();
     bench.patch("ann", &path, 0, b"01234567890").await.is(413);
     let said = [("upload-length", "11")];
     bench.patch_with("ann", &path, 0, &said, b"0").await.is(413);
@@ -201,13 +201,13 @@ async fn a_bucket_that_closed_meanwhile_gets_no_object() {
 async fn what_is_not_the_protocol_is_refused() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 3).await;
-    let patch = format!("PATCH {path}");
+    let what = format!("PATCH {path}");
     let version = [("tus-resumable", "0.2"), ("upload-offset", "0"), OCTETS];
-    let old = bench.ask("ann", &patch, &version, b"a").await.is(412);
+    let old = bench.ask("ann", &what, &version, b"a").await.is(412);
     assert_eq!(old.header("tus-version"), "1.0.0");
-    bench.ask("ann", &patch, &[OCTETS], b"a").await.is(400);
+    bench.ask("ann", &what, &[OCTETS], b"a").await.is(400);
     let kind = [("upload-offset", "0"), ("content-type", "text/plain")];
-    bench.ask("ann", &patch, &kind, b"a").await.is(415);
+    bench.ask("ann", &what, &kind, b"a").await.is(415);
     let wrong = bench.patch("ann", &path, 1, b"a").await.is(409);
     assert!(wrong.body.contains("Upload-Offset conflict"));
     bench.patch("ann", &path, 0, b"abcd").await.is(413);
@@ -216,7 +216,7 @@ async fn what_is_not_the_protocol_is_refused() {
         .await
         .is(404);
     let reads = bench
-        .ask("reader", &patch, &[("upload-offset", "0"), OCTETS], b"a")
+        .ask("reader", &what, &[("upload-offset", "0"), OCTETS], b"a")
         .await;
     assert_eq!(reads.status, 403);
     bench
@@ -259,12 +259,12 @@ async fn a_post_may_mean_another_method() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 3).await;
     let post = format!("POST {path}");
-    let patch = [
+    let means = [
         ("x-http-method-override", "PATCH"),
         ("upload-offset", "0"),
         OCTETS,
     ];
-    bench.ask("ann", &post, &patch, b"abc").await.is(204);
+    bench.ask("ann", &post, &means, b"abc").await.is(204);
     assert_eq!(bench.bytes("x").await.unwrap(), b"abc");
     let other = bench.create("ann", "photos/y", 3).await;
     let delete = [("x-http-method-override", "DELETE")];

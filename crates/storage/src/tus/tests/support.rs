@@ -1,6 +1,7 @@
 //! A room behind a real socket, and a client that can break off.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +124,8 @@ impl Bench {
     ) -> Reply {
         let length = body.len().to_string();
         let mut stream = self.start(who, what, head, &length).await;
-        stream.write_all(body).await.unwrap();
+        // Whoever refuses early does not read it to the end.
+        let _ = stream.write_all(body).await;
         Reply::read(stream).await
     }
 
@@ -137,12 +139,12 @@ impl Bench {
     ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let mut text = format!("{what} HTTP/1.1\r\nhost: files.test\r\nx-test: {who}\r\n");
-        text += &format!("content-length: {length}\r\nconnection: close\r\n");
+        write!(text, "content-length: {length}\r\nconnection: close\r\n").unwrap();
         if !head.iter().any(|(name, _)| *name == "tus-resumable") {
             text += "tus-resumable: 1.0.0\r\n";
         }
         for (name, value) in head {
-            text += &format!("{name}: {value}\r\n");
+            write!(text, "{name}: {value}\r\n").unwrap();
         }
         text += "\r\n";
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -297,7 +299,13 @@ async fn serve(router: Router, tasks: &Tasks) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = router.layer(middleware::from_fn(identify));
-    tasks.spawn("serve", async move { axum::serve(listener, router).await });
+    let stop = tasks.token();
+    tasks.spawn("serve", async move {
+        tokio::select! {
+            served = axum::serve(listener, router) => served.unwrap(),
+            () = stop.cancelled() => {}
+        }
+    });
     address
 }
 
