@@ -63,18 +63,20 @@ pub(crate) struct Tus {
 impl Storage {
     /// Resumable uploads, under `/upload/resumable`.
     pub(crate) fn resumable_router(self: &Arc<Self>) -> Router {
-        Tus::start(Arc::clone(self), EXPIRE_AFTER).router()
+        let alone = matches!(self.blobs, Blobs::Local(_));
+        Tus::start(Arc::clone(self), EXPIRE_AFTER, alone).router()
     }
 }
 
 impl Tus {
     /// Puts them together, and starts what works beside requests. An upload
-    /// waits for its next bytes for so long.
-    pub(crate) fn start(room: Arc<Storage>, expire_after: Duration) -> Arc<Self> {
+    /// waits for its next bytes for so long. `alone` says that there is no
+    /// other node.
+    pub(crate) fn start(room: Arc<Storage>, expire_after: Duration, alone: bool) -> Arc<Self> {
         let tus = Arc::new(Self {
             table: Table {
                 store: room.store.clone(),
-                alone: matches!(room.blobs, Blobs::Local(_)),
+                alone,
             },
             turns: Arc::default(),
             expire_after,

@@ -101,6 +101,60 @@ async fn a_cut_piece_with_a_checksum_does_not_count() {
 }
 
 #[tokio::test]
+async fn an_upload_goes_on_at_another_node() {
+    let mut bench = Bench::new().await;
+    let other = bench.second_node().await;
+    let path = bench.create("ann", "photos/x", 10).await;
+    let head = [("upload-offset", "0"), OCTETS];
+    let mut first = bench
+        .start("ann", &format!("PATCH {path}"), &head, "10")
+        .await;
+    first.write_all(b"0123").await.unwrap();
+    let one = "SELECT count(holder) FROM storage_engine.tus_uploads";
+    while bench.value(one).await != "1" {}
+    // The other node asks for it, and this one lets go.
+    bench.address = other;
+    let offset = bench.offset("ann", &path).await;
+    assert!(offset <= 4);
+    assert_eq!(Reply::read(first).await.status, 423);
+    // One that died lets go when its lease is over.
+    bench
+        .script(
+            "UPDATE storage_engine.tus_uploads SET holder = gen_random_uuid(), \
+             held_until = now() + interval '1 second'",
+        )
+        .await;
+    let rest = &b"0123456789"[offset..];
+    bench.patch("ann", &path, offset, rest).await.is(204);
+    assert_eq!(bench.bytes("x").await.unwrap(), b"0123456789");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn who_lost_an_upload_counts_nothing_more() {
+    let mut bench = Bench::new().await;
+    bench.second_node().await;
+    let path = bench.create("ann", "photos/x", 10).await;
+    let head = [("upload-offset", "0"), OCTETS];
+    let mut first = bench
+        .start("ann", &format!("PATCH {path}"), &head, "10")
+        .await;
+    first.write_all(b"0123").await.unwrap();
+    let one = "SELECT count(holder) FROM storage_engine.tus_uploads";
+    while bench.value(one).await != "1" {}
+    // As if it had stood still until its lease was over, and somebody came.
+    bench
+        .script("UPDATE storage_engine.tus_uploads SET holder = gen_random_uuid()")
+        .await;
+    let _ = first.write_all(b"456789").await;
+    assert_eq!(Reply::read(first).await.status, 423);
+    let now = "SELECT \"offset\"::text || count(o.id) FROM storage_engine.tus_uploads \
+               LEFT JOIN storage.objects o ON true GROUP BY \"offset\"";
+    assert_eq!(bench.value(now).await, "00");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn bytes_that_are_lost_end_an_upload() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 10).await;

@@ -101,7 +101,7 @@ impl Bench {
             clock: clock.clone(),
             rng,
         });
-        let tus = Tus::start(Arc::clone(&room), EXPIRE_AFTER);
+        let tus = Tus::start(Arc::clone(&room), EXPIRE_AFTER, true);
         let address = serve(Arc::clone(&tus).router(), &tasks).await;
         Self {
             db,
@@ -112,6 +112,17 @@ impl Bench {
             tasks,
             _folder: folder,
         }
+    }
+
+    /// Makes this node one of two: the other one's address.
+    pub(super) async fn second_node(&mut self) -> SocketAddr {
+        let mut addresses = Vec::new();
+        for _ in 0..2 {
+            let node = Tus::start(Arc::clone(&self.room), EXPIRE_AFTER, false);
+            addresses.push(serve(node.router(), &self.tasks).await);
+        }
+        self.address = addresses.remove(0);
+        addresses.remove(0)
     }
 
     /// A request, its answer read to the end.
