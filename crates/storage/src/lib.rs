@@ -17,13 +17,19 @@
 #![expect(dead_code, reason = "the routes come next")]
 
 pub mod blobs;
+pub mod content;
 mod error;
 mod names;
 pub mod ports;
+mod public;
+pub mod render;
 mod room;
+mod routes;
+mod signed;
 mod store;
 mod tus;
 mod who;
 
 pub use error::StorageError;
+pub use public::{ObjectSummary, SignedUpload};
 pub use room::{Config, Parts, Storage};
