@@ -20,7 +20,6 @@ mod objects;
 mod receive;
 mod routes;
 mod rows;
-mod signed;
 mod sweep;
 mod turns;
 mod upload;

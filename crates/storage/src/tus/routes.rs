@@ -5,25 +5,27 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, HeaderName, HeaderValue, LOCATION,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue, LOCATION,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use kernel::Caller;
+use kernel::{BadToken, Caller};
 
 use super::checksum::{ALGORITHMS, Checksum};
 use super::error::{Result, TusError};
 use super::headers::{self, Concat, Creation, Piece, set_number, text};
 use super::hold::Hold;
 use super::location;
-use super::objects::Asker;
+use super::objects::{self, Asker};
 use super::receive::{join, receive};
 use super::rows::Holder;
 use super::upload::{Kind, Upload, joined};
 use super::who::{Subject, subject};
 use super::{Tus, bytes_failed};
+use crate::names::ObjectPath;
+use crate::signed::Scope;
 use crate::who::operations::TUS_CREATE;
 
 /// One request: where it came in, and what it says.
@@ -118,7 +120,7 @@ fn options(tus: &Tus) -> Response {
 fn asker(tus: &Tus, call: &Call, target: (&str, &str)) -> Result<Asker> {
     let headers = &call.parts.headers;
     if !call.signed {
-        let caller = Caller::of(&call.parts).ok_or(TusError::NotFound)?;
+        let caller = shown(&call.parts)?;
         return Ok(Asker {
             subject: Subject::of(caller),
             owner: subject(caller),
@@ -129,13 +131,32 @@ fn asker(tus: &Tus, call: &Call, target: (&str, &str)) -> Result<Asker> {
     let token = text(headers, headers::SIGNATURE)?.filter(|token| !token.is_empty());
     let token = token.ok_or(TusError::Header("Missing x-signature header"))?;
     let (bucket, name) = target;
-    let signed = tus.signed(token, bucket, name)?;
+    let path = ObjectPath::new(bucket, name).map_err(|error| objects::of(&error))?;
+    let claims = tus.room.verify(token, Scope::Upload, &path);
+    let claims = claims.map_err(|error| objects::of(&error))?;
     Ok(Asker {
         caller: None,
         subject: Subject::signed(bucket, name),
-        owner: signed.owner,
-        upsert: signed.upsert,
+        owner: claims.owner,
+        upsert: claims.upsert,
     })
+}
+
+/// The caller, with something to show: a token or a key that is good.
+fn shown(parts: &Parts) -> Result<&Caller> {
+    if let Some(bad) = parts.extensions.get::<BadToken>() {
+        return Err(TusError::Refused {
+            status: StatusCode::FORBIDDEN,
+            message: bad.reason.to_string(),
+        });
+    }
+    let caller = Caller::of(parts).ok_or(TusError::NotFound)?;
+    let shows = parts.headers.contains_key(AUTHORIZATION) || parts.headers.contains_key("apikey");
+    if shows || caller.authenticated {
+        return Ok(caller);
+    }
+    let missing = "headers must have required property 'authorization'";
+    Err(TusError::Header(missing))
 }
 
 /// Whoever asks about an upload that exists. A signature says which object it

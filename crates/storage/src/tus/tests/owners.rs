@@ -7,7 +7,11 @@ async fn nobody_else_sees_or_touches_an_upload() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 3).await;
     for other in ["bob", "nobody", "service"] {
-        bench.head(other, &path).await.is(404);
+        let shows = [("apikey", "x")];
+        bench
+            .ask(other, &format!("HEAD {path}"), &shows, b"")
+            .await
+            .is(404);
         bench.patch(other, &path, 0, b"abc").await.is(404);
         bench
             .ask(other, &format!("DELETE {path}"), &[], b"")
@@ -23,6 +27,15 @@ async fn nobody_else_sees_or_touches_an_upload() {
         .await
         .is(404);
     assert_eq!(bench.offset("ann", &path).await, 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_refused() {
+    let bench = Bench::new().await;
+    let path = bench.create("ann", "photos/x", 3).await;
+    let refused = bench.patch("nobody", &path, 0, b"abc").await.is(400);
+    assert!(refused.body.contains("authorization"));
     bench.end().await;
 }
 
@@ -83,7 +96,11 @@ async fn a_signature_speaks_for_one_object() {
     // Without a signature the address is nobody's.
     let plain = path.replace("/sign", "");
     for who in ["nobody", "ann", "service"] {
-        bench.patch(who, &plain, 0, b"abc").await.is(404);
+        let shows = [("apikey", "x")];
+        bench
+            .patch_with(who, &plain, 0, &shows, b"abc")
+            .await
+            .is(404);
     }
     let sign = [("x-signature", good.as_str())];
     bench
