@@ -53,6 +53,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Files.
+    pub storage: StorageConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.
@@ -119,6 +121,17 @@ pub struct JobsConfig {
     pub keep_sessions: Duration,
 }
 
+/// Files.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// At all.
+    pub enabled: bool,
+    /// The most bytes of one file.
+    pub file_size_limit: u64,
+    /// Where their bytes are: a folder; none means one beside the database.
+    pub folder: Option<PathBuf>,
+}
+
 /// The built-in inbox.
 #[derive(Clone, Copy, Debug)]
 pub struct InboxConfig {
@@ -131,6 +144,8 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// OMVEE's projects and uploads.
+    pub omvee: bool,
     /// Open Lovable's v2 API.
     pub open_lovable: Option<OpenLovableConfig>,
 }

@@ -58,5 +58,11 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
     migration!(41, "work_circles", "0041_work_circles.sql"),
-    migration!(42, "work_retention", "0042_work_retention.sql"),
+    migration!(42, "storage", "0042_storage.sql"),
+    migration!(43, "storage_functions", "0043_storage_functions.sql"),
+    migration!(44, "storage_listing", "0044_storage_listing.sql"),
+    migration!(45, "storage_search", "0045_storage_search.sql"),
+    migration!(46, "storage_engine", "0046_storage_engine.sql"),
+    migration!(47, "work_retention", "0047_work_retention.sql"),
+    migration!(48, "storage_sweep", "0048_storage_sweep.sql"),
 ];

@@ -157,6 +157,19 @@ pub static KEYS: &[Key] = &[
         "720h",
         "How long a deleted session is kept before it is removed with everything that belongs to it.",
     ),
+    key("storage.enabled", Kind::Flag, "true", "Serve files."),
+    key(
+        "storage.file_size_limit",
+        Kind::Size,
+        "50MiB",
+        "The most bytes of one file; buckets may allow less.",
+    ),
+    key(
+        "storage.url",
+        Kind::Text,
+        "",
+        "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
+    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",
@@ -187,7 +200,7 @@ pub static KEYS: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `open_lovable`.",
+        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",
