@@ -5,6 +5,7 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod backup;
 mod check;
 mod key;
 mod nearest;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use backup::BackupConfig;
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use table::KEYS;
@@ -53,6 +55,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.

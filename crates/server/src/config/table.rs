@@ -5,6 +5,7 @@
 //! To add a setting: one row here, one field in [`super::Config`], one line in
 //! `check.rs`.
 
+use super::backup;
 use super::key::{Key, Kind, key};
 
 const TX_END: Kind = Kind::Choice(&[
@@ -17,7 +18,36 @@ const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privilege
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
 /// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &joined(OWN, &backup::KEYS);
+
+const COUNT: usize = OWN.len() + backup::KEYS.len();
+
+/// Sections that are described elsewhere come last.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "it runs in the compiler, and the place is below the count"
+)]
+const fn joined(first: &[Key], then: &[Key]) -> [Key; COUNT] {
+    let mut all = [key("", Kind::Text, "", ""); COUNT];
+    let (mut rest, mut place) = ((first, then), 0);
+    while place < COUNT {
+        rest = match rest {
+            ([one, first @ ..], then) => {
+                all[place] = *one;
+                (first, then)
+            }
+            ([], [one, then @ ..]) => {
+                all[place] = *one;
+                (&[], then)
+            }
+            ([], []) => return all,
+        };
+        place += 1;
+    }
+    all
+}
+
+const OWN: &[Key] = &[
     key(
         "api.host",
         Kind::Text,
