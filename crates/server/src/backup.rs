@@ -32,9 +32,13 @@ mod seal;
 mod secrets;
 mod snapshot;
 mod store;
+pub(crate) mod stored;
 pub mod verify;
 
 pub use error::BackupError;
 pub use id::Id;
 pub use repository::{Repository, Summary};
 pub use seal::Key;
+
+#[cfg(test)]
+mod tests;

@@ -182,7 +182,7 @@ impl BackupError {
                 "Write it as postgres://user:password@host:5432/database?sslmode=require."
             }
             Self::Busy { .. } => "Wait until it has ended, and try again.",
-            Self::Space { .. } => "Free some space, or name another folder with --to.",
+            Self::Space { .. } => "Free some space, or name another folder with --in.",
             Self::Unknown { .. } => "`ferrobase backup list` shows those there are.",
             Self::Damaged { .. } => {
                 "Use another backup; `ferrobase backup verify` tells which are whole."

@@ -27,7 +27,7 @@ pub trait Bytes: Send + Sync {
 }
 
 /// Where files go, given the folder that is restored into.
-pub type FilesIn = dyn Fn(&Path) -> Result<Box<dyn Bytes>, BackupError> + Send + Sync;
+pub type FilesIn<'a> = dyn Fn(&Path) -> Result<Box<dyn Bytes>, BackupError> + Send + Sync + 'a;
 
 /// What was done about the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -345,31 +345,5 @@ impl Batches {
         .await?;
         self.0 = reader;
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
-    }
-}
-
-/// Files in one folder, each under its own name: where storage keeps nothing
-/// yet, and for tests.
-#[derive(Clone, Debug)]
-pub struct Folder(pub PathBuf);
-
-impl Bytes for Folder {
-    fn path(&self, version: &str) -> Option<PathBuf> {
-        let plain = version
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        (plain && !version.is_empty()).then(|| self.0.join(version))
-    }
-
-    fn fetch<'a>(&'a self, _: &'a str, _: &'a Path) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(std::future::ready(Err(
-            "no file can have this name".to_owned()
-        )))
-    }
-
-    fn send<'a>(&'a self, _: &'a str, _: &'a Path) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(std::future::ready(Err(
-            "no file can have this name".to_owned()
-        )))
     }
 }

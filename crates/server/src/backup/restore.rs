@@ -42,7 +42,7 @@ pub struct Order<'a> {
     /// An empty database elsewhere, instead of a cluster in the folder.
     pub database: Option<Target>,
     /// Where files go, given the folder that becomes `.ferrobase`.
-    pub files: &'a FilesIn,
+    pub files: &'a FilesIn<'a>,
     /// What the backup is encrypted with.
     pub key: Option<&'a Key>,
     /// Where to look for PostgreSQL's programs.

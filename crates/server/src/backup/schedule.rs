@@ -35,6 +35,9 @@ const JITTER_PART: u32 = 20;
 /// No backup yet.
 const NEVER: i64 = i64::MIN;
 
+/// The files there are when a backup begins.
+pub type FilesHere = dyn Fn() -> Result<Option<Arc<dyn Bytes>>, BackupError> + Send + Sync;
+
 /// What the duty needs.
 pub struct Duty {
     /// How often, where, and what stays.
@@ -46,9 +49,9 @@ pub struct Duty {
     /// The database, entered as its owner.
     pub database: Target,
     /// The files.
-    pub files: Option<Arc<dyn Bytes>>,
+    pub files: Arc<FilesHere>,
     /// Where files go on trial.
-    pub files_in: Arc<FilesIn>,
+    pub files_in: Arc<FilesIn<'static>>,
     /// Where to look for PostgreSQL's programs.
     pub search: Search,
     /// Time and randomness.
@@ -234,10 +237,11 @@ fn jitter(rng: &Rng, every: Duration) -> Duration {
 
 async fn back_up(duty: &Duty, repository: &Repository) -> Result<(), BackupError> {
     let key = key(&duty.config).await?;
+    let files = (duty.files)()?;
     let order = create::Order {
         repository,
         database: &duty.database,
-        files: duty.files.as_deref(),
+        files: files.as_deref(),
         loaded: &duty.loaded,
         root: &duty.root,
         key: key.as_ref(),
@@ -362,9 +366,9 @@ mod tests {
         let newer = backup(160, None);
         assert_eq!(due(&[known.clone(), newer.clone()], 0, 168), Due::Nothing);
         assert_eq!(due(&[known, newer.clone()], 0, 169), Due::Verify(newer.id));
-        let mut never = config();
-        never.verify_every = None;
-        let asked = super::due(&[fresh], &never, (at(0), at(1)), Duration::ZERO);
+        let mut without = config();
+        without.verify_every = None;
+        let asked = super::due(&[fresh], &without, (at(0), at(1)), Duration::ZERO);
         assert_eq!(asked, Due::Nothing);
     }
 

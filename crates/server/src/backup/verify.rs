@@ -25,7 +25,7 @@ pub struct Order<'a> {
     /// removed again.
     pub room: &'a Path,
     /// Where files go, given that folder.
-    pub files: &'a FilesIn,
+    pub files: &'a FilesIn<'a>,
     /// What the backup is encrypted with.
     pub key: Option<&'a Key>,
     /// Where to look for PostgreSQL's programs.

@@ -10,9 +10,10 @@ use pg::Target;
 use super::{Database, Search};
 use crate::app::Context;
 use crate::backup::create::{self, Made};
-use crate::backup::files::{Bytes, Folder};
+use crate::backup::files::Bytes;
 use crate::backup::restore::{self, Restored};
-use crate::backup::schedule::{self, Ages, Duty};
+use crate::backup::schedule::{self, Ages, Duty, FilesHere};
+use crate::backup::stored::Stored;
 use crate::backup::verify::{self, Verified};
 use crate::backup::{BackupError, Id, Key, Repository, Summary, retention};
 use crate::config::{Config, Loaded};
@@ -55,7 +56,7 @@ impl Backups {
     /// Makes one.
     pub async fn create(&self, database: &Database) -> Result<Made, BackupError> {
         let key = self.key()?;
-        let files = files(&self.loaded.config);
+        let files = files(&self.loaded.config, &self.context)?;
         let order = create::Order {
             repository: &self.repository,
             database: &database.targets.platform,
@@ -88,7 +89,7 @@ impl Backups {
             repository: &self.repository,
             id: &id,
             room,
-            files: &files_in,
+            files: &files_in(&self.context),
             key: key.as_ref(),
             search: &self.search,
             context: &self.context,
@@ -112,7 +113,7 @@ impl Backups {
             id: &id,
             into,
             database: database_url.map(Target::parse).transpose()?,
-            files: &files_in,
+            files: &files_in(&self.context),
             key: key.as_ref(),
             search: &self.search,
             context: &self.context,
@@ -142,8 +143,8 @@ impl Backups {
         ages.gauges(metrics, &self.context.clock);
         let duty = Duty {
             config: self.loaded.config.backup.clone(),
-            files: files(&self.loaded.config),
-            files_in: Arc::new(files_in),
+            files: files_here(&self.loaded.config, &self.context),
+            files_in: Arc::new(files_in(&self.context)),
             loaded: self.loaded,
             root: self.root,
             database,
@@ -158,10 +159,23 @@ impl Backups {
 /// Where files of storage are, below the folder of cluster and keys.
 const FILES: &str = "storage";
 
-fn files(config: &Config) -> Option<Arc<dyn Bytes>> {
-    Some(Arc::new(Folder(config.db.data_dir.join(FILES))))
+/// None where nothing was ever stored.
+fn files(config: &Config, context: &Context) -> Result<Option<Arc<dyn Bytes>>, BackupError> {
+    let folder = config.db.data_dir.join(FILES);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Stored::local(&folder, context)?)))
 }
 
-fn files_in(data_dir: &Path) -> Result<Box<dyn Bytes>, BackupError> {
-    Ok(Box::new(Folder(data_dir.join(FILES))))
+/// Asked at each backup: a server that starts has stored nothing yet.
+fn files_here(config: &Config, context: &Context) -> Arc<FilesHere> {
+    let (config, context) = (config.clone(), context.clone());
+    Arc::new(move || files(&config, &context))
+}
+
+/// Where they go when a backup is restored.
+fn files_in(context: &Context) -> impl Fn(&Path) -> Result<Box<dyn Bytes>, BackupError> + use<> {
+    let context = context.clone();
+    move |data_dir| Ok(Box::new(Stored::local(&data_dir.join(FILES), &context)?))
 }

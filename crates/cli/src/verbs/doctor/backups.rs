@@ -29,8 +29,8 @@ pub(super) fn look(workspace: &Workspace, context: &Context) -> Option<Finding> 
     let now = context.clock.now().as_second();
     let hours = |second: i64| (now - second).max(0) / 3600;
     let age = |time: fn(&Summary) -> Option<i64>| all.iter().filter_map(time).max().map(hours);
-    let made = age(|one| one.taken_at().map(|at| at.as_second()));
-    let verified = age(|one| one.verified().map(|at| at.as_second()));
+    let made = age(|one| Some(one.taken_at()?.as_second()));
+    let verified = age(|one| Some(one.verified()?.as_second()));
     let Some(made) = made else {
         return config.schedule.then(|| {
             let next = "`ferrobase backup create` makes one.";
