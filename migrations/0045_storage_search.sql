@@ -1,4 +1,4 @@
--- Why: the first generation of listing (see 0043), and who owns the functions.
+-- Why: the first generation of listing (see storage_listing), and who owns the functions.
 -- Lock impact: creates functions only.
 
 DO $do$

@@ -53,6 +53,15 @@ pub enum StartError {
     /// An address is not ours to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// There is no place for files.
+    #[error("could not use the folder for files, {path}")]
+    Files {
+        /// The folder.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The system gives us no more threads.
     #[error("could not start the threads that serve requests")]
     Threads(#[source] std::io::Error),
@@ -95,6 +104,8 @@ pub struct Parts {
     pub auth_database: Option<Target>,
     /// Who keeps jobs and sessions; none where the database does not allow it.
     pub work_database: Option<Target>,
+    /// Who keeps files; none where the database does not allow it.
+    pub storage_database: Option<Target>,
 }
 
 /// A running server.
@@ -127,6 +138,7 @@ impl App {
             database,
             auth_database,
             work_database,
+            storage_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -165,7 +177,18 @@ impl App {
             wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
-        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
+        let storage = storage_database.filter(|_| config.storage.enabled);
+        let storage = storage.map(|target| {
+            let given = wire::storage::Given {
+                pools: (Pool::new(&target, &few, &back), &data.pool),
+                url: &url(&addresses, &config),
+                secret: keys.shared_secret(),
+                tasks: (&front, &back),
+            };
+            wire::storage::room(&config, given, context)
+        });
+        let storage = storage.transpose()?;
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

@@ -1,9 +1,10 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
-mod apps;
+pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod storage;
 pub(crate) mod work;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use rest::call::prefer::TransactionChoice;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd};
-use crate::gateway::{Access, Dialect, Room, routed};
+use crate::gateway::{Access, Bodies, Dialect, Room, routed};
 use crate::health::{Health, Probe};
 use crate::in_database::{self, qualified};
 use crate::metrics::Metrics;
@@ -80,6 +81,10 @@ pub struct Rooms {
     pub auth: Option<Arc<::auth::Auth>>,
     /// Jobs and sessions; none where the database does not let us keep them.
     pub work: Option<work::Work>,
+    /// Files; none where the database does not let us keep them.
+    pub storage: Option<Arc<::storage::Storage>>,
+    /// OMVEE's projects and uploads, where they are asked for.
+    omvee: Option<Arc<omvee::Omvee>>,
     /// Open Lovable's v2 API, where it is asked for.
     open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
@@ -93,16 +98,20 @@ impl Rooms {
         secret: &Secret,
         auth: Option<Arc<::auth::Auth>>,
         work: Option<work::Work>,
+        storage: Option<Arc<::storage::Storage>>,
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
         let open_lovable = apps::open_lovable(config, &data.pool, work.is_some());
+        let omvee = apps::omvee(config, &data.pool, storage.as_ref());
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
             rest_at_root,
             auth,
             work,
+            storage,
+            omvee,
             open_lovable,
         }
     }
@@ -116,6 +125,7 @@ impl Rooms {
             prefix,
             dialect: Dialect::Rest,
             access: Access::Checked,
+            bodies: Bodies::Counted,
             service: {
                 let rest = Arc::clone(&self.rest);
                 Box::new(move |request| Box::pin(Arc::clone(&rest).serve(request)))
@@ -138,6 +148,7 @@ impl Rooms {
                     "/oauth",
                 ],
             },
+            bodies: Bodies::Counted,
             service: routed(match &self.auth {
                 Some(room) => Arc::clone(room).router(),
                 None => auth::switched_off(),
@@ -148,6 +159,7 @@ impl Rooms {
             prefix: "/.well-known/oauth-authorization-server",
             dialect: Dialect::Gateway,
             access: Access::Open,
+            bodies: Bodies::Counted,
             service: routed(match &self.auth {
                 Some(room) => Arc::clone(room).metadata_router(),
                 None => auth::switched_off(),
@@ -159,6 +171,8 @@ impl Rooms {
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
+        rooms.extend(self.storage.iter().map(storage::mounted));
+        rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
@@ -174,6 +188,7 @@ fn work_room(name: &'static str, prefix: &'static str, router: axum::Router) -> 
         prefix,
         dialect: Dialect::Rest,
         access: Access::Checked,
+        bodies: Bodies::Counted,
         service: routed(router),
     }
 }

@@ -17,12 +17,21 @@
 #![expect(dead_code, reason = "the routes come next")]
 
 pub mod blobs;
+pub mod content;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
+mod public;
+pub mod render;
 mod room;
+mod routes;
+#[cfg(test)]
+mod security;
+mod signed;
 mod store;
 mod who;
 
 pub use error::StorageError;
+pub use public::{ObjectSummary, SignedUpload};
 pub use room::{Config, Parts, Storage};

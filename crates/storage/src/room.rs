@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio::sync::Notify;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::ports::Signer;
+use crate::render::{Studio, StudioConfig};
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -52,6 +54,8 @@ pub struct Storage {
     pub(crate) store: Store,
     /// Bytes.
     pub(crate) blobs: Blobs,
+    /// Where pictures are made.
+    pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
     /// What its services run in.
@@ -79,10 +83,16 @@ impl Storage {
             config: parts.config,
             store,
             blobs: parts.blobs,
+            studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
             tasks: parts.tasks,
             clock: parts.clock,
             rng: parts.rng,
         })
+    }
+
+    /// Its routes, under `/storage/v1`.
+    pub fn router(self: Arc<Self>) -> Router {
+        crate::routes::router(self)
     }
 }

@@ -7,6 +7,8 @@
 //! are made by triggers (`migrations/*_storage_engine.sql`).
 
 mod buckets;
+mod listing;
+mod moves;
 mod objects;
 mod types;
 
@@ -19,7 +21,10 @@ use tokio::sync::Notify;
 use crate::error::{Result, StorageError};
 use crate::who::Who;
 
-pub(crate) use types::{Bucket, BucketChange, Metadata, NewBucket, NewObject, Object};
+pub(crate) use buckets::BucketPage;
+pub(crate) use listing::{Listing, Page, SortBy};
+pub(crate) use moves::{Copy, Move, Other};
+pub(crate) use types::{Bucket, BucketChange, Limit, Metadata, NewBucket, NewObject, Object, iso};
 
 /// What the official server allows a statement.
 const STATEMENT_TIME: &str = "30s";
@@ -98,6 +103,12 @@ impl Store {
         self.run(who, statements, End::Reads).await
     }
 
+    /// Whether the database answers.
+    pub(crate) async fn is_there(&self) -> bool {
+        let sql = SqlBuf::fixed("SELECT FROM storage.buckets LIMIT 1");
+        self.read(&Who::store(""), vec![sql]).await.is_ok()
+    }
+
     async fn run(&self, who: &Who, statements: Vec<SqlBuf>, end: End) -> Result<Vec<Rows>> {
         let mut request = self.request(who);
         for statement in statements {
@@ -122,12 +133,11 @@ impl Store {
 
     /// A transaction as somebody, with what policies may ask about.
     fn request(&self, who: &Who) -> RequestTx {
-        let mut request = match who.as_caller() {
-            Some(caller) => RequestTx::of(caller, &[]),
-            None => {
-                let settings = [("search_path".to_owned(), SEARCH_PATH.to_owned())];
-                RequestTx::new(&self.role, &self.claims, &settings)
-            }
+        let mut request = if let Some(caller) = who.as_caller() {
+            RequestTx::of(caller, &[])
+        } else {
+            let settings = [("search_path".to_owned(), SEARCH_PATH.to_owned())];
+            RequestTx::new(&self.role, &self.claims, &settings)
         };
         request
             .set("statement_timeout", STATEMENT_TIME)

@@ -55,6 +55,12 @@ impl Who {
         self
     }
 
+    /// The room itself doing the same.
+    pub(crate) fn as_store(mut self) -> Self {
+        self.caller = None;
+        self
+    }
+
     pub(crate) fn as_caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }
@@ -89,7 +95,7 @@ impl Who {
 pub(crate) mod operations {
     macro_rules! operations {
         ($($name:ident = $text:literal;)*) => {
-            $(#[doc = $text] pub(crate) const $name: &str = $text;)*
+            $(pub(crate) const $name: &str = $text;)*
         };
     }
     operations! {

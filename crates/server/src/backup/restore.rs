@@ -349,6 +349,12 @@ fn finish(secrets: &Secrets, into: &Path, stage: &Path) -> Result<Vec<String>, B
             names.join(", ")
         ));
     }
+    if secrets.settings.iter().any(|one| one.path == "storage.url") {
+        notes.push(format!(
+            "files are in {DATA_DIR}/files; `storage.url` names another place, where they have to be \
+             moved, or has to go"
+        ));
+    }
     disk::publish(stage, &into.join(DATA_DIR))?;
     Ok(notes)
 }

@@ -2,6 +2,7 @@
 //! who said it and what was expected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd,
+    RestConfig, StorageConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -47,10 +48,28 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             expose: merged.flag("jobs.expose")?,
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
+            keep_sessions: merged.span("jobs.keep_sessions")?,
         },
         backup: backup::check(mode, merged)?,
+        storage: storage(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
+    })
+}
+
+fn storage(merged: &Merged) -> Result<StorageConfig, ConfigError> {
+    let url = merged.text("storage.url");
+    let folder = url.strip_prefix("file://").unwrap_or(url);
+    if folder.contains("://") {
+        return Err(merged.invalid("storage.url", "expected a folder"));
+    }
+    Ok(StorageConfig {
+        enabled: merged.flag("storage.enabled")?,
+        file_size_limit: match merged.text("storage.file_size_limit") {
+            "unlimited" => u64::MAX,
+            _ => merged.size("storage.file_size_limit")?,
+        },
+        folder: (!folder.is_empty()).then(|| PathBuf::from(folder)),
     })
 }
 
@@ -62,7 +81,11 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
-            _ => return Err(merged.invalid("apps.enabled", "expected names of: open_lovable")),
+            "omvee" => apps.omvee = true,
+            _ => {
+                let known = "expected names of: omvee, open_lovable";
+                return Err(merged.invalid("apps.enabled", known));
+            }
         }
     }
     Ok(apps)

@@ -5,7 +5,6 @@
 //! To add a setting: one row here, one field in [`super::Config`], one line in
 //! `check.rs`.
 
-use super::backup;
 use super::key::{Key, Kind, key};
 
 const TX_END: Kind = Kind::Choice(&[
@@ -17,37 +16,8 @@ const TX_END: Kind = Kind::Choice(&[
 const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privileges", "disabled"]);
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
-/// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &joined(OWN, &backup::KEYS);
-
-const COUNT: usize = OWN.len() + backup::KEYS.len();
-
-/// Sections that are described elsewhere come last.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "it runs in the compiler, and the place is below the count"
-)]
-const fn joined(first: &[Key], then: &[Key]) -> [Key; COUNT] {
-    let mut all = [key("", Kind::Text, "", ""); COUNT];
-    let (mut rest, mut place) = ((first, then), 0);
-    while place < COUNT {
-        rest = match rest {
-            ([one, first @ ..], then) => {
-                all[place] = *one;
-                (first, then)
-            }
-            ([], [one, then @ ..]) => {
-                all[place] = *one;
-                (&[], then)
-            }
-            ([], []) => return all,
-        };
-        place += 1;
-    }
-    all
-}
-
-const OWN: &[Key] = &[
+/// Every setting but those of sections that are described elsewhere.
+pub(super) const OWN: &[Key] = &[
     key(
         "api.host",
         Kind::Text,
@@ -181,6 +151,25 @@ const OWN: &[Key] = &[
         "720h",
         "How long a finished tree of jobs is kept, unless its type says.",
     ),
+    key(
+        "jobs.keep_sessions",
+        Kind::Span,
+        "720h",
+        "How long a deleted session is kept before it is removed with everything that belongs to it.",
+    ),
+    key("storage.enabled", Kind::Flag, "true", "Serve files."),
+    key(
+        "storage.file_size_limit",
+        Kind::Size,
+        "50MiB",
+        "The most bytes of one file; buckets may allow less.",
+    ),
+    key(
+        "storage.url",
+        Kind::Text,
+        "",
+        "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
+    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",
@@ -211,7 +200,7 @@ const OWN: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `open_lovable`.",
+        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",
@@ -486,16 +475,3 @@ pub(super) static POSTGREST_WITHOUT_EFFECT: &[&str] = &[
     "SERVER_UNIX_SOCKET",
     "SERVER_UNIX_SOCKET_MODE",
 ];
-
-/// The setting with this path; two sections also go by a longer name.
-#[must_use]
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let (section, name) = path.split_once('.')?;
-    let section = match section {
-        "database" => "db",
-        "gateway" => "api",
-        short => short,
-    };
-    KEYS.iter()
-        .find(|key| key.path.split_once('.') == Some((section, name)))
-}

@@ -19,6 +19,7 @@ use crate::backup::{BackupError, Id, Key, Repository, Summary, retention};
 use crate::config::{Config, Loaded};
 use crate::dev::Plan;
 use crate::metrics::Metrics;
+use crate::wire;
 
 /// The backups of a project.
 pub struct Backups {
@@ -156,12 +157,9 @@ impl Backups {
     }
 }
 
-/// Where files of storage are, below the folder of cluster and keys.
-const FILES: &str = "storage";
-
 /// None where nothing was ever stored.
 fn files(config: &Config, context: &Context) -> Result<Option<Arc<dyn Bytes>>, BackupError> {
-    let folder = config.db.data_dir.join(FILES);
+    let folder = wire::storage::folder(config);
     if !folder.is_dir() {
         return Ok(None);
     }
@@ -177,5 +175,10 @@ fn files_here(config: &Config, context: &Context) -> Arc<FilesHere> {
 /// Where they go when a backup is restored.
 fn files_in(context: &Context) -> impl Fn(&Path) -> Result<Box<dyn Bytes>, BackupError> + use<> {
     let context = context.clone();
-    move |data_dir| Ok(Box::new(Stored::local(&data_dir.join(FILES), &context)?))
+    move |data_dir| {
+        Ok(Box::new(Stored::local(
+            &data_dir.join(wire::storage::FOLDER),
+            &context,
+        )?))
+    }
 }

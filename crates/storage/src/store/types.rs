@@ -29,12 +29,24 @@ pub(crate) struct NewBucket {
     pub(crate) allowed_mime_types: Option<Vec<String>>,
 }
 
+/// What becomes of a limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Limit<T> {
+    /// It stays what it is.
+    #[default]
+    Kept,
+    /// There is none any more.
+    Lifted,
+    /// It is this.
+    Set(T),
+}
+
 /// What of a bucket is to be different.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BucketChange {
     pub(crate) public: Option<bool>,
-    pub(crate) file_size_limit: Option<Option<u64>>,
-    pub(crate) allowed_mime_types: Option<Option<Vec<String>>>,
+    pub(crate) file_size_limit: Limit<u64>,
+    pub(crate) allowed_mime_types: Limit<Vec<String>>,
 }
 
 /// An object that is to be.

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use auth::outbound::Reach;
 use axum::Router;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::Tasks;
+use outbound::Reach;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
@@ -225,7 +225,7 @@ async fn the_official_names_are_known() {
 /// A gateway in front of two rooms that tell whom they met.
 fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> {
     use crate::config::{Mode, Sources, load};
-    use crate::gateway::{Access, Dialect, Gateway, Room, World};
+    use crate::gateway::{Access, Bodies, Dialect, Gateway, Room, World};
     let config = load(Mode::Dev, &Sources::default()).expect("settings");
     let folder = tempfile::tempdir().expect("a folder");
     let rng = kernel::Rng::seeded(1);
@@ -235,6 +235,7 @@ fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> 
         prefix,
         dialect: Dialect::Rest,
         access,
+        bodies: Bodies::Counted,
         service: crate::gateway::routed(Router::new().fallback(
             |request: http::Request<axum::body::Body>| async move {
                 let (parts, _) = request.into_parts();
