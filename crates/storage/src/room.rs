@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::ports::Signer;
+use crate::render::{Studio, StudioConfig};
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -53,6 +54,8 @@ pub struct Storage {
     pub(crate) store: Store,
     /// Bytes.
     pub(crate) blobs: Blobs,
+    /// Where pictures are made.
+    pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
     /// What its services run in.
@@ -80,6 +83,7 @@ impl Storage {
             config: parts.config,
             store,
             blobs: parts.blobs,
+            studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
             tasks: parts.tasks,
             clock: parts.clock,
