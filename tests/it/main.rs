@@ -11,6 +11,7 @@ mod access;
 mod auth_bypass;
 mod auth_security;
 mod auth_start;
+mod backup;
 mod cli;
 mod cli_jobs;
 mod crash;
