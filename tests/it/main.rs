@@ -24,6 +24,7 @@ mod live;
 mod mistakes;
 mod once;
 mod open_lovable;
+mod plans;
 mod resumable;
 mod settings;
 mod sockets;

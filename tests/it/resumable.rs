@@ -175,14 +175,16 @@ impl Load {
 /// Bytes that are the same whenever they are made, and like no others: eight at
 /// a time, of their place.
 fn noise(seed: u64, at: usize, len: usize) -> Vec<u8> {
-    let first = at / 8;
-    let words = (first..=(at + len) / 8).flat_map(|n| {
+    let mut bytes = Vec::with_capacity(len + 16);
+    for n in at / 8..=(at + len) / 8 {
         let mut x = (n as u64 ^ seed.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         x ^= x >> 29;
         x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (x ^ (x >> 32)).to_le_bytes()
-    });
-    words.skip(at % 8).take(len).collect()
+        bytes.extend_from_slice(&(x ^ (x >> 32)).to_le_bytes());
+    }
+    bytes.drain(..at % 8);
+    bytes.truncate(len);
+    bytes
 }
 
 /// A header's value, in lower case as [`Answer`] has it.

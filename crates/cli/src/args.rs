@@ -1,5 +1,6 @@
 //! What can be typed. The texts here are what `--help` shows.
 
+pub(crate) mod backup;
 pub(crate) mod jobs;
 
 use std::path::PathBuf;
@@ -99,6 +100,13 @@ Exits with 1 when nothing runs here.")]
         #[command(subcommand)]
         verb: GenVerb,
     },
+    /// Back up everything under one id, verify backups, restore them.
+    Backup {
+        #[command(flatten)]
+        place: backup::PlaceArgs,
+        #[command(subcommand)]
+        verb: backup::BackupVerb,
+    },
     /// Tell who may read and write what, and why.
     Access {
         #[command(subcommand)]
@@ -160,7 +168,7 @@ pub(crate) struct DevArgs {
     /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
-    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    /// Serve this app beside the rooms: `omvee` or `open_lovable`. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
     /// Write the types for supabase-js here, and again when the schema changes.
@@ -178,7 +186,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on [default: 0.0.0.0].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
-    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    /// Serve this app beside the rooms: `omvee` or `open_lovable`. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
     /// Folder of keys and, without a database URL, of the managed PostgreSQL.

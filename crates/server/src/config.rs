@@ -5,6 +5,8 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod all;
+mod backup;
 mod check;
 mod key;
 mod nearest;
@@ -19,9 +21,10 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use all::KEYS;
+pub use backup::BackupConfig;
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
-pub use table::KEYS;
 
 /// Which command is running; some defaults differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Files.
     pub storage: StorageConfig,
     /// Which apps are served beside the rooms.
@@ -117,6 +122,8 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long finished trees are kept, unless their type says.
     pub keep: Duration,
+    /// How long sessions that were deleted are kept.
+    pub keep_sessions: Duration,
 }
 
 /// Files.
@@ -144,6 +151,8 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// OMVEE's projects and uploads.
+    pub omvee: bool,
     /// Open Lovable's v2 API.
     pub open_lovable: Option<OpenLovableConfig>,
 }

@@ -19,12 +19,15 @@
 pub mod blobs;
 pub mod content;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
 mod public;
 pub mod render;
 mod room;
 mod routes;
+#[cfg(test)]
+mod security;
 mod signed;
 mod store;
 mod tus;

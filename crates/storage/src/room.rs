@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::ports::Signer;
+use crate::render::{Studio, StudioConfig};
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -56,6 +57,8 @@ pub struct Storage {
     pub(crate) store: Store,
     /// Bytes.
     pub(crate) blobs: Blobs,
+    /// Where pictures are made.
+    pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
     /// What its services run in.
@@ -83,6 +86,7 @@ impl Storage {
             config: parts.config,
             store,
             blobs: parts.blobs,
+            studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
             tasks: parts.tasks,
             clock: parts.clock,
