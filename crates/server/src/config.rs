@@ -135,6 +135,8 @@ pub struct StorageConfig {
     pub file_size_limit: u64,
     /// Where their bytes are: a folder; none means one beside the database.
     pub folder: Option<PathBuf>,
+    /// For how long an unfinished resumable upload waits for its next bytes.
+    pub resumable_expire_after: Duration,
 }
 
 /// The built-in inbox.

@@ -70,6 +70,7 @@ fn storage(merged: &Merged) -> Result<StorageConfig, ConfigError> {
             _ => merged.size("storage.file_size_limit")?,
         },
         folder: (!folder.is_empty()).then(|| PathBuf::from(folder)),
+        resumable_expire_after: merged.span("storage.resumable_expire_after")?,
     })
 }
 

@@ -170,6 +170,12 @@ pub(super) const OWN: &[Key] = &[
         "",
         "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
     ),
+    key(
+        "storage.resumable_expire_after",
+        Kind::Span,
+        "24h",
+        "How long an unfinished resumable upload waits for its next bytes.",
+    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",
