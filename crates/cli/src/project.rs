@@ -83,6 +83,9 @@ impl Workspace {
         let mut loaded = load(mode, &sources)?;
         let data_dir = root.join(&loaded.config.db.data_dir);
         loaded.config.db.data_dir = data_dir;
+        let backup = &mut loaded.config.backup;
+        backup.folder = root.join(&backup.folder);
+        backup.key_file = backup.key_file.take().map(|path| root.join(path));
         Ok(Self {
             root,
             project,

@@ -30,6 +30,7 @@ mod routes;
 mod security;
 mod signed;
 mod store;
+mod tus;
 mod who;
 
 pub use error::StorageError;

@@ -65,4 +65,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(46, "storage_engine", "0046_storage_engine.sql"),
     migration!(47, "work_retention", "0047_work_retention.sql"),
     migration!(48, "storage_sweep", "0048_storage_sweep.sql"),
+    migration!(49, "resumable_uploads", "0049_resumable_uploads.sql"),
 ];

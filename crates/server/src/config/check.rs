@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose;
 use kernel::Secret;
 
+use super::backup;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
@@ -49,6 +50,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             keep: merged.span("jobs.keep")?,
             keep_sessions: merged.span("jobs.keep_sessions")?,
         },
+        backup: backup::check(mode, merged)?,
         storage: storage(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
@@ -296,7 +298,7 @@ fn jwt_secret(merged: &Merged) -> Result<JwtSecret, ConfigError> {
 }
 
 impl Merged {
-    fn text(&self, path: &str) -> &str {
+    pub(super) fn text(&self, path: &str) -> &str {
         match self.settings.get(path) {
             Some(Setting {
                 value: Value::Text(text),
@@ -306,7 +308,7 @@ impl Merged {
         }
     }
 
-    fn optional(&self, path: &str) -> Option<String> {
+    pub(super) fn optional(&self, path: &str) -> Option<String> {
         Some(self.text(path))
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
@@ -326,13 +328,13 @@ impl Merged {
         }
     }
 
-    fn number<N: FromStr>(&self, path: &str) -> Result<N, ConfigError> {
+    pub(super) fn number<N: FromStr>(&self, path: &str) -> Result<N, ConfigError> {
         self.text(path)
             .parse()
             .map_err(|_| self.invalid(path, "expected a whole number in range"))
     }
 
-    fn flag(&self, path: &str) -> Result<bool, ConfigError> {
+    pub(super) fn flag(&self, path: &str) -> Result<bool, ConfigError> {
         match self.text(path).to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Ok(true),
             "false" | "no" | "off" | "0" => Ok(false),
@@ -357,7 +359,7 @@ impl Merged {
             .ok_or_else(|| self.invalid(path, "expected a size such as 65536, 64KiB or 10MiB"))
     }
 
-    fn span(&self, path: &str) -> Result<Duration, ConfigError> {
+    pub(super) fn span(&self, path: &str) -> Result<Duration, ConfigError> {
         let (number, unit) = number_and_unit(self.text(path));
         let millis = match unit {
             "ms" => 1,
@@ -375,7 +377,7 @@ impl Merged {
             .ok_or_else(|| self.invalid(path, "expected a time such as 500ms, 30s or 5m"))
     }
 
-    fn invalid(&self, path: &str, reason: &str) -> ConfigError {
+    pub(super) fn invalid(&self, path: &str, reason: &str) -> ConfigError {
         ConfigError::Invalid {
             path: path.to_owned(),
             origin: self

@@ -16,8 +16,8 @@ const TX_END: Kind = Kind::Choice(&[
 const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privileges", "disabled"]);
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
-/// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &[
+/// Every setting but those of sections that are described elsewhere.
+pub(super) const OWN: &[Key] = &[
     key(
         "api.host",
         Kind::Text,
@@ -475,16 +475,3 @@ pub(super) static POSTGREST_WITHOUT_EFFECT: &[&str] = &[
     "SERVER_UNIX_SOCKET",
     "SERVER_UNIX_SOCKET_MODE",
 ];
-
-/// The setting with this path; two sections also go by a longer name.
-#[must_use]
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let (section, name) = path.split_once('.')?;
-    let section = match section {
-        "database" => "db",
-        "gateway" => "api",
-        short => short,
-    };
-    KEYS.iter()
-        .find(|key| key.path.split_once('.') == Some((section, name)))
-}
