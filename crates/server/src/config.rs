@@ -117,6 +117,8 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long finished trees are kept, unless their type says.
     pub keep: Duration,
+    /// How long sessions that were deleted are kept.
+    pub keep_sessions: Duration,
 }
 
 /// Files.

@@ -19,6 +19,7 @@
 pub mod blobs;
 pub mod content;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
 mod public;
@@ -29,6 +30,7 @@ mod routes;
 mod security;
 mod signed;
 mod store;
+mod tus;
 mod who;
 
 pub use error::StorageError;

@@ -93,6 +93,7 @@ impl Storage {
 
     /// Its routes, under `/storage/v1`.
     pub fn router(self: Arc<Self>) -> Router {
-        crate::routes::router(self)
+        let resumable = self.resumable_router();
+        crate::routes::router(self).merge(resumable)
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             expose: merged.flag("jobs.expose")?,
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
+            keep_sessions: merged.span("jobs.keep_sessions")?,
         },
         storage: storage(merged)?,
         apps: apps(merged)?,
