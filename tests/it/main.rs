@@ -23,6 +23,7 @@ mod jobs;
 mod keys;
 mod live;
 mod mistakes;
+mod omvee;
 mod once;
 mod open_lovable;
 mod plans;
