@@ -86,8 +86,7 @@ async fn object(room: &Storage, call: Call, path: &str) -> Result<Option<Respons
     let method = call.parts.method.clone();
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     let (second, third) = rest.split_once('/').unwrap_or((rest, ""));
-    let get = method == Method::GET;
-    let read = get || method == Method::HEAD;
+    let read = method == Method::GET || method == Method::HEAD;
     let response = match (method.as_str(), first, second, third) {
         (_, "public", bucket, name) if read && !name.is_empty() => {
             download::public(room, &call, (bucket, name)).await
@@ -98,13 +97,13 @@ async fn object(room: &Storage, call: Call, path: &str) -> Result<Option<Respons
         (_, "sign", bucket, name) if read && !name.is_empty() => {
             download::signed(room, &call, (bucket, name)).await
         }
-        (_, "info", "public", path) if get && path.contains('/') => {
+        (_, "info", "public", path) if read && path.contains('/') => {
             download::info(room, &call, two(path), download::Door::Public).await
         }
-        (_, "info", "authenticated", path) if get && path.contains('/') => {
+        (_, "info", "authenticated", path) if read && path.contains('/') => {
             download::info(room, &call, two(path), download::Door::Closed).await
         }
-        (_, "info", bucket, name) if get && !name.is_empty() => {
+        (_, "info", bucket, name) if read && !name.is_empty() => {
             download::info(room, &call, (bucket, name), download::Door::Either).await
         }
         ("PUT", "upload", "sign", path) if path.contains('/') => {
