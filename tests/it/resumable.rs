@@ -47,8 +47,8 @@ struct Load {
 
 impl Load {
     fn new(server: &Ferrobase) -> Arc<Self> {
-        let mib = std::env::var("FERROBASE_RESUMABLE_MIB").ok();
-        let mib: usize = mib.map_or(8, |mib| mib.parse().unwrap());
+        let mib = std::env::var_os("FERROBASE_RESUMABLE_MIB");
+        let mib: usize = mib.map_or(8, |mib| mib.to_str().unwrap().parse().unwrap());
         Arc::new(Self {
             address: Mutex::new(server.address().to_owned()),
             token: format!("Bearer {}", server.token(ANN, &json!({}))),

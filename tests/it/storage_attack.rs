@@ -105,6 +105,7 @@ impl Scene {
             answer.body
         );
         assert!(!answer.body.contains(SECRET), "{what}: {}", answer.body);
+        assert!(!self.server.stderr().contains("panicked"), "{what}");
     }
 
     /// Everything is as it was.
