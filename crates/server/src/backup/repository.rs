@@ -173,7 +173,7 @@ impl Repository {
         let making = Lock::take(&making, FlockOperation::NonBlockingLockExclusive)?;
         let reading = self.read_lock()?;
         self.clear(NEW)?;
-        self.store().prepare()?;
+        self.store().make_ready()?;
         let folder = self.folder.join(format!("{NEW}{id}"));
         disk::make_private(&folder)?;
         Ok(Draft {

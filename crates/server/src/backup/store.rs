@@ -26,7 +26,7 @@ impl Store {
 
     /// Makes its folders, and forgets what an earlier writer did not finish.
     /// The caller is the only writer.
-    pub(super) fn prepare(&self) -> Result<(), BackupError> {
+    pub(super) fn make_ready(&self) -> Result<(), BackupError> {
         let incoming = self.folder.join(INCOMING);
         match fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -110,7 +110,7 @@ mod tests {
     fn equal_bytes_are_kept_once_and_unnamed_ones_go() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::of(folder.path());
-        store.prepare().unwrap();
+        store.make_ready().unwrap();
         let source = |name: &str, text: &str| {
             let path = folder.path().join(name);
             fs::write(&path, text).unwrap();
