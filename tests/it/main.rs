@@ -26,6 +26,7 @@ mod once;
 mod open_lovable;
 mod settings;
 mod sockets;
+mod storage_kill;
 mod streams;
 mod support;
 mod types;

@@ -1,6 +1,7 @@
 //! What can be typed. The texts here are what `--help` shows.
 
 pub(crate) mod jobs;
+pub(crate) mod storage;
 
 use std::path::PathBuf;
 
@@ -126,6 +127,11 @@ Exits with 1 when nothing runs here.")]
         server: jobs::ServerArgs,
         #[command(subcommand)]
         verb: jobs::JobsVerb,
+    },
+    /// Look after files.
+    Storage {
+        #[command(subcommand)]
+        verb: storage::StorageVerb,
     },
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]

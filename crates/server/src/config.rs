@@ -9,6 +9,7 @@ mod check;
 mod key;
 mod nearest;
 mod sources;
+mod storage;
 mod table;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use kernel::Secret;
 
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
+pub use storage::StorageConfig;
 pub use table::KEYS;
 
 /// Which command is running; some defaults differ.
@@ -117,17 +119,6 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long finished trees are kept, unless their type says.
     pub keep: Duration,
-}
-
-/// Files.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    /// At all.
-    pub enabled: bool,
-    /// The most bytes of one file.
-    pub file_size_limit: u64,
-    /// Where their bytes are: a folder; none means one beside the database.
-    pub folder: Option<PathBuf>,
 }
 
 /// The built-in inbox.

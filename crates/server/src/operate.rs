@@ -8,6 +8,7 @@ pub mod access;
 mod api_keys;
 mod examine;
 pub mod remote;
+pub mod storage;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

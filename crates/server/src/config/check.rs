@@ -14,7 +14,7 @@ use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, StorageConfig, TxEnd,
+    RestConfig, TxEnd, storage,
 };
 use crate::gateway::RolePath;
 
@@ -48,25 +48,9 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
         },
-        storage: storage(merged)?,
+        storage: storage::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
-    })
-}
-
-fn storage(merged: &Merged) -> Result<StorageConfig, ConfigError> {
-    let url = merged.text("storage.url");
-    let folder = url.strip_prefix("file://").unwrap_or(url);
-    if folder.contains("://") {
-        return Err(merged.invalid("storage.url", "expected a folder"));
-    }
-    Ok(StorageConfig {
-        enabled: merged.flag("storage.enabled")?,
-        file_size_limit: match merged.text("storage.file_size_limit") {
-            "unlimited" => u64::MAX,
-            _ => merged.size("storage.file_size_limit")?,
-        },
-        folder: (!folder.is_empty()).then(|| PathBuf::from(folder)),
     })
 }
 
@@ -291,7 +275,7 @@ fn jwt_secret(merged: &Merged) -> Result<JwtSecret, ConfigError> {
 }
 
 impl Merged {
-    fn text(&self, path: &str) -> &str {
+    pub(super) fn text(&self, path: &str) -> &str {
         match self.settings.get(path) {
             Some(Setting {
                 value: Value::Text(text),
@@ -307,7 +291,7 @@ impl Merged {
             .map(str::to_owned)
     }
 
-    fn secret(&self, path: &str) -> Option<Secret> {
+    pub(super) fn secret(&self, path: &str) -> Option<Secret> {
         self.optional(path).map(Secret::new)
     }
 
@@ -327,7 +311,7 @@ impl Merged {
             .map_err(|_| self.invalid(path, "expected a whole number in range"))
     }
 
-    fn flag(&self, path: &str) -> Result<bool, ConfigError> {
+    pub(super) fn flag(&self, path: &str) -> Result<bool, ConfigError> {
         match self.text(path).to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Ok(true),
             "false" | "no" | "off" | "0" => Ok(false),
@@ -335,7 +319,7 @@ impl Merged {
         }
     }
 
-    fn size(&self, path: &str) -> Result<u64, ConfigError> {
+    pub(super) fn size(&self, path: &str) -> Result<u64, ConfigError> {
         let (number, unit) = number_and_unit(self.text(path));
         let factor = match unit {
             "" | "B" => 1,
@@ -370,7 +354,7 @@ impl Merged {
             .ok_or_else(|| self.invalid(path, "expected a time such as 500ms, 30s or 5m"))
     }
 
-    fn invalid(&self, path: &str, reason: &str) -> ConfigError {
+    pub(super) fn invalid(&self, path: &str, reason: &str) -> ConfigError {
         ConfigError::Invalid {
             path: path.to_owned(),
             origin: self

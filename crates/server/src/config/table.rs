@@ -6,6 +6,7 @@
 //! `check.rs`.
 
 use super::key::{Key, Kind, key};
+use super::storage;
 
 const TX_END: Kind = Kind::Choice(&[
     "commit",
@@ -17,7 +18,35 @@ const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privilege
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
 /// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &joined(SECTIONS);
+
+/// This file's, and those of sections that have a file of their own.
+const SECTIONS: &[&[Key]] = &[OWN, &storage::KEYS];
+const COUNT: usize = {
+    let (mut section, mut count) = (0, 0);
+    while section < SECTIONS.len() {
+        count += SECTIONS[section].len();
+        section += 1;
+    }
+    count
+};
+
+#[expect(clippy::indexing_slicing, reason = "worked out when it is compiled")]
+const fn joined(sections: &[&[Key]]) -> [Key; COUNT] {
+    let mut all = [OWN[0]; COUNT];
+    let (mut section, mut next) = (0, 0);
+    while section < sections.len() {
+        let mut row = 0;
+        while row < sections[section].len() {
+            all[next] = sections[section][row];
+            (row, next) = (row + 1, next + 1);
+        }
+        section += 1;
+    }
+    all
+}
+
+const OWN: &[Key] = &[
     key(
         "api.host",
         Kind::Text,
@@ -150,19 +179,6 @@ pub static KEYS: &[Key] = &[
         Kind::Span,
         "720h",
         "How long a finished tree of jobs is kept, unless its type says.",
-    ),
-    key("storage.enabled", Kind::Flag, "true", "Serve files."),
-    key(
-        "storage.file_size_limit",
-        Kind::Size,
-        "50MiB",
-        "The most bytes of one file; buckets may allow less.",
-    ),
-    key(
-        "storage.url",
-        Kind::Text,
-        "",
-        "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
     ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
