@@ -26,8 +26,11 @@ mod public;
 pub mod render;
 mod room;
 mod routes;
+#[cfg(test)]
+mod security;
 mod signed;
 mod store;
+mod tus;
 mod who;
 
 pub use error::StorageError;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blobs::Blobs;
 use crate::keeping::{Books, Sweeper};
 use crate::ports::Signer;
+use crate::render::{Studio, StudioConfig};
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -54,6 +55,8 @@ pub struct Storage {
     pub(crate) store: Store,
     /// Bytes.
     pub(crate) blobs: Blobs,
+    /// Where pictures are made.
+    pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
     /// What its services run in.
@@ -86,6 +89,7 @@ impl Storage {
             config: parts.config,
             store,
             blobs: parts.blobs,
+            studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
             tasks: parts.tasks,
             clock: parts.clock,
@@ -95,6 +99,7 @@ impl Storage {
 
     /// Its routes, under `/storage/v1`.
     pub fn router(self: Arc<Self>) -> Router {
-        crate::routes::router(self)
+        let resumable = self.resumable_router();
+        crate::routes::router(self).merge(resumable)
     }
 }

@@ -77,11 +77,17 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "omvee",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "server",
         may: &[
             "auth",
             "jobs",
             "kernel",
+            "omvee",
             "open_lovable",
             "outbound",
             "pg",
@@ -123,7 +129,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest"],
+        may: &["pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {

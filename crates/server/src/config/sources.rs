@@ -122,7 +122,7 @@ const OWN_PREFIX: &str = "FERROBASE__";
 const POSTGREST_PREFIX: &str = "PGRST_";
 const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
 const APP_SETTINGS_SECTION: &str = "app_settings";
-/// Below it, each app has a section of its own.
+/// Below these are sections of their own: of each app, and of where files are.
 const NESTED_SECTIONS: [&str; 2] = ["apps", "storage"];
 
 pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {

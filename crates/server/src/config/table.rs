@@ -180,6 +180,12 @@ const OWN: &[Key] = &[
         "720h",
         "How long a finished tree of jobs is kept, unless its type says.",
     ),
+    key(
+        "jobs.keep_sessions",
+        Kind::Span,
+        "720h",
+        "How long a deleted session is kept before it is removed with everything that belongs to it.",
+    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",
@@ -210,7 +216,7 @@ const OWN: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `open_lovable`.",
+        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",
