@@ -5,7 +5,7 @@
 //! To add a setting: one row here, one field in [`super::Config`], one line in
 //! `check.rs`.
 
-use super::key::{Key, Kind, key};
+use super::key::{Key, Kind, count, joined, key};
 use super::storage;
 
 const TX_END: Kind = Kind::Choice(&[
@@ -18,33 +18,10 @@ const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privilege
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
 /// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &joined(SECTIONS);
+pub static KEYS: &[Key] = &joined::<{ count(SECTIONS) }>(SECTIONS);
 
 /// This file's, and those of sections that have a file of their own.
 const SECTIONS: &[&[Key]] = &[OWN, &storage::KEYS];
-const COUNT: usize = {
-    let (mut section, mut count) = (0, 0);
-    while section < SECTIONS.len() {
-        count += SECTIONS[section].len();
-        section += 1;
-    }
-    count
-};
-
-#[expect(clippy::indexing_slicing, reason = "worked out when it is compiled")]
-const fn joined(sections: &[&[Key]]) -> [Key; COUNT] {
-    let mut all = [OWN[0]; COUNT];
-    let (mut section, mut next) = (0, 0);
-    while section < sections.len() {
-        let mut row = 0;
-        while row < sections[section].len() {
-            all[next] = sections[section][row];
-            (row, next) = (row + 1, next + 1);
-        }
-        section += 1;
-    }
-    all
-}
 
 const OWN: &[Key] = &[
     key(

@@ -339,3 +339,28 @@ async fn fsck_finds_what_is_wrong_and_repairs_what_can_be() {
     assert_eq!(kinds(&problems), "Size");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_resumable_upload_protects_its_bytes_until_it_is_over() {
+    let mut scene = Scene::new().await;
+    let (open, over) = (
+        scene.blobs.begin_append().await,
+        scene.blobs.begin_append().await,
+    );
+    let (open, over) = (open.expect("begun"), over.expect("begun"));
+    scene.blobs.seal(over, 0).await.expect("sealed");
+    let row = |number: u32, blob: BlobId, finished: &str| {
+        format!(
+            "INSERT INTO storage_engine.tus_uploads (id, blob, kind, begun_by, bucket_id, name, metadata, upsert, most, expires_at, finished_at)
+             VALUES (repeat('{number}', 32), '{blob}', 'whole', 'somebody', 'docs', 'a', '', false, 10, now(), {finished});"
+        )
+    };
+    let rows = row(1, open, "NULL") + &row(2, over, "now()");
+    scene.script(&rows).await;
+    scene.clock.advance(2 * HOUR);
+    let swept = scene.sweeper().sweep_once().await.expect("swept");
+    assert_eq!((swept.unfinished, swept.orphans), (0, 1));
+    assert_eq!(scene.blobs.unfinished().await.expect("a list"), [open]);
+    assert!(!scene.there(over).await);
+    scene.end().await;
+}
