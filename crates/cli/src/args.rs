@@ -27,7 +27,7 @@ Examples:
   ferrobase serve --database-url postgres://…   production
 
 Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 3 an objection of
-`access`, 130 interrupted."
+`access` or `storage fsck`, 130 interrupted."
 )]
 pub(crate) struct Args {
     /// The project's folder, the one that contains `supabase`.
