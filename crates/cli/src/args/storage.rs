@@ -21,6 +21,7 @@ Exits with 0 when everything is as it should be, 3 when it is not.")]
     Fsck(FsckArgs),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct FsckArgs {
     /// Read every file and hold it against the sum taken when it was written.

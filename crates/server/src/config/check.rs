@@ -2,7 +2,6 @@
 //! who said it and what was expected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ impl Database {
         tell: impl FnMut(Problem) + Send,
     ) -> Result<Report, FsckError> {
         let blobs = room::bytes(config, context, &self.tasks)?;
-        let pool = Pool::new(&self.targets.platform, &PoolConfig::default(), &self.tasks);
+        let pool = Pool::new(&self.targets.storage, &PoolConfig::default(), &self.tasks);
         let books = storage::keeping::Books::new(pool, room::ROLE);
         Ok(fsck.run(&books, &blobs, &context.clock, tell).await?)
     }

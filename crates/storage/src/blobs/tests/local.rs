@@ -178,3 +178,12 @@ async fn try_write(writer: Result<Writer, BlobError>, size: usize) -> Result<(),
     }
     writer.finish().await.map(drop)
 }
+
+#[tokio::test]
+async fn a_long_upload_is_synced_while_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let (id, written) = put(&blobs, &bytes(70 << 20, 4)).await;
+    assert_eq!(written.size, 70 << 20);
+    blobs.verify(id, &written.sums).await.expect("the same");
+}
