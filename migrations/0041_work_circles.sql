@@ -171,17 +171,61 @@ $$;
 COMMENT ON FUNCTION work_engine.refuse_cycles(work_engine.spec[], work_engine.place[], work_engine.edge[]) IS
     'Refuses dependencies, and groups waiting for their children, that lead back to where they began, also through jobs that are there already.';
 
-CREATE OR REPLACE FUNCTION work_engine.refuse_old_cycles(places work_engine.place[], edges work_engine.edge[])
-RETURNS void
+-- As before, with one look for circles instead of two.
+CREATE OR REPLACE FUNCTION work_engine.submit_under(jobs jsonb, under uuid)
+RETURNS TABLE (ordinal integer, id uuid, is_new boolean, state text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- So that what is set below ends with the call.
+SET plan_cache_mode = auto
 AS $$
+#variable_conflict use_column
+DECLARE
+    jobs_max CONSTANT integer := 10000;
+    -- Up to here a plan made once will do.
+    many CONSTANT integer := 250;
+    specs work_engine.spec[];
+    places work_engine.place[];
+    edges work_engine.edge[];
+    made uuid[];
+    hanging boolean;
+    bound boolean;
 BEGIN
-    RETURN;
+    IF jsonb_typeof(submit_under.jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(submit_under.jobs) NOT BETWEEN 1 AND jobs_max THEN
+        PERFORM work_engine.refuse(400, 'invalid', format('A submission has 1 to %s jobs.', jobs_max));
+    END IF;
+    PERFORM set_config('plan_cache_mode',
+        CASE WHEN jsonb_array_length(submit_under.jobs) > many THEN 'force_custom_plan' ELSE 'force_generic_plan' END, true);
+    hanging := submit_under.under IS NOT NULL OR submit_under.jobs @? '$[*].parent_id';
+    bound := submit_under.jobs @? '$[*].depends_on';
+    IF hanging OR bound THEN
+        PERFORM work_engine.hold_targets(submit_under.jobs, submit_under.under);
+    END IF;
+    specs := work_engine.read_specs(submit_under.jobs);
+    PERFORM work_engine.check_specs(submit_under.jobs, specs, submit_under.under);
+    places := work_engine.read_places(submit_under.jobs, specs, submit_under.under);
+    IF hanging OR EXISTS (SELECT FROM unnest(specs) AS s WHERE s.idempotency_key IS NOT NULL) THEN
+        places := work_engine.find_old(specs, places);
+    END IF;
+    IF bound THEN
+        edges := work_engine.read_edges(specs, places);
+        PERFORM work_engine.refuse_cycles(specs, places, edges);
+    END IF;
+    made := work_engine.try_insert(specs, places, edges);
+    IF coalesce(cardinality(made), 0) < (SELECT count(*) FROM unnest(places) AS p WHERE NOT p.skip) THEN
+        -- Somebody took a key in between, or it is there twice: now it is old.
+        places := work_engine.find_lost(specs, places, edges, made);
+    END IF;
+    IF made IS NOT NULL THEN
+        PERFORM work_engine.finish_submission(specs, places, edges, made, hanging);
+    END IF;
+    RETURN QUERY
+        SELECT p.ord, j.id, NOT p.skip, j.state
+        FROM unnest(places) AS p LEFT JOIN work.jobs AS j ON j.id = CASE WHEN p.skip THEN p.old ELSE p.id END
+        ORDER BY p.ord;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.refuse_old_cycles(work_engine.place[], work_engine.edge[]) IS
-    'Nothing any more: refuse_cycles looks at all circles. Kept for submit_under, which calls it.';
+DROP FUNCTION work_engine.refuse_old_cycles(work_engine.place[], work_engine.edge[]);
 
 CREATE FUNCTION work_engine.refuse_own_circle(job uuid)
 RETURNS void

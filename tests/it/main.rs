@@ -24,6 +24,7 @@ mod live;
 mod mistakes;
 mod once;
 mod open_lovable;
+mod plans;
 mod settings;
 mod sockets;
 mod storage_kill;

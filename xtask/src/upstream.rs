@@ -12,6 +12,7 @@ mod install;
 mod prefix;
 mod results;
 mod stack;
+mod storage;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -44,15 +45,19 @@ enum Suite {
     /// The tests of auth-js that want four differently configured servers.
     AuthJsServers,
     AuthPy,
+    StorageJs,
+    StoragePy,
 }
 
 impl Suite {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::PostgrestJs,
         Self::PostgrestPy,
         Self::AuthJs,
         Self::AuthJsServers,
         Self::AuthPy,
+        Self::StorageJs,
+        Self::StoragePy,
     ];
 
     fn name(self) -> &'static str {
@@ -62,6 +67,8 @@ impl Suite {
             Self::AuthJs => "auth-js",
             Self::AuthJsServers => "auth-js-servers",
             Self::AuthPy => "auth-py",
+            Self::StorageJs => "storage-js",
+            Self::StoragePy => "storage3",
         }
     }
 
@@ -72,6 +79,8 @@ impl Suite {
             Self::PostgrestPy => "supabase-py/src/postgrest",
             Self::AuthJs | Self::AuthJsServers => "supabase-js/packages/core/auth-js",
             Self::AuthPy => "supabase-py/src/auth",
+            Self::StorageJs => "supabase-js/packages/core/storage-js",
+            Self::StoragePy => "supabase-py/src/storage",
         }
     }
 
@@ -80,8 +89,9 @@ impl Suite {
         match self {
             Self::PostgrestJs => &[stack::JS_PORT, stack::JS_V12_PORT],
             Self::PostgrestPy => &[stack::PY_PORT],
-            Self::AuthJs => &[stack::JS_PORT],
+            Self::AuthJs | Self::StorageJs => &[stack::JS_PORT],
             Self::AuthJsServers | Self::AuthPy => &auth::PORTS,
+            Self::StoragePy => &[storage::PY_PORT],
         }
     }
 
@@ -225,6 +235,16 @@ fn drive(repo: &Repo, suite: Suite, sources: &Path) -> Result<Report> {
         Suite::AuthPy => {
             let python = install::python(repo, sources, "supabase_auth", "tests")?;
             let _servers = auth::compose(repo, sources, &cluster)?;
+            pytest(suite, sources, &python)
+        }
+        Suite::StorageJs => {
+            let path = install::javascript(repo, sources, "@supabase/storage-js")?;
+            let _server = storage::javascript(repo, sources, &cluster)?;
+            jest(suite, sources, &cluster, &path, &["--coverage=false"])
+        }
+        Suite::StoragePy => {
+            let python = install::python(repo, sources, "storage3", "tests")?;
+            let _server = storage::python(repo, sources, &cluster)?;
             pytest(suite, sources, &python)
         }
     }?;

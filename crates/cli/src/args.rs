@@ -1,5 +1,6 @@
 //! What can be typed. The texts here are what `--help` shows.
 
+pub(crate) mod backup;
 pub(crate) mod jobs;
 pub(crate) mod storage;
 
@@ -99,6 +100,13 @@ Exits with 1 when nothing runs here.")]
     Gen {
         #[command(subcommand)]
         verb: GenVerb,
+    },
+    /// Back up everything under one id, verify backups, restore them.
+    Backup {
+        #[command(flatten)]
+        place: backup::PlaceArgs,
+        #[command(subcommand)]
+        verb: backup::BackupVerb,
     },
     /// Tell who may read and write what, and why.
     Access {

@@ -1,11 +1,12 @@
 //! What went wrong, for people and scripts: a stable code, the message, what
 //! lies behind it and what to do next. Every error of the layers below becomes
 //! a [`Failure`] here; codes FB1… are the managed PostgreSQL's, FB2… the
-//! project's and the schema's, FB3… the server's, FB4… the command line's own.
+//! project's and the schema's, FB3… the server's, FB4… the command line's own, FB6… those of backups.
 
 use std::error::Error as _;
 
 use server::app::StartError;
+use server::backup::BackupError;
 use server::config::ConfigError;
 use server::dev::DevError;
 use server::instance::InstanceError;
@@ -106,6 +107,17 @@ impl From<ApiKeyError> for Failure {
                 next_step: Some("`ferrobase doctor` looks at the database.".to_owned()),
             }),
         }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::Said(Said {
+            code: error.code(),
+            cause: error.source().map(ToString::to_string),
+            message: error.to_string(),
+            next_step: Some(error.next_step()),
+        })
     }
 }
 

@@ -83,6 +83,9 @@ impl Workspace {
         let mut loaded = load(mode, &sources)?;
         let data_dir = root.join(&loaded.config.db.data_dir);
         loaded.config.db.data_dir = data_dir;
+        let backup = &mut loaded.config.backup;
+        backup.folder = root.join(&backup.folder);
+        backup.key_file = backup.key_file.take().map(|path| root.join(path));
         Ok(Self {
             root,
             project,
@@ -141,10 +144,11 @@ fn of_auth(project: Option<&Project>, environment: &Environment) -> Result<AuthS
 
 /// What `supabase/config.toml` says, by our names.
 fn of_project(project: &Project, mode: Mode) -> Vec<(&'static str, String)> {
-    let (api, db, inbox) = (
+    let (api, db, inbox, storage) = (
         &project.config.api,
         &project.config.db,
         &project.config.inbox,
+        &project.config.storage,
     );
     // The file is written for a developer's machine and says so in every
     // project; on a server it must not show sign-in links to the next account.
@@ -157,6 +161,14 @@ fn of_project(project: &Project, mode: Mode) -> Vec<(&'static str, String)> {
         ("db.max_rows", api.max_rows.map(|rows| rows.to_string())),
         ("db.port", db.port.map(|port| port.to_string())),
         ("inbox.enabled", shown.map(|shown| shown.to_string())),
+        (
+            "storage.enabled",
+            storage.enabled.map(|enabled| enabled.to_string()),
+        ),
+        (
+            "storage.file_size_limit",
+            storage.file_size_limit.map(|bytes| bytes.to_string()),
+        ),
         ("inbox.port", inbox.port.map(|port| port.to_string())),
     ];
     said.into_iter()

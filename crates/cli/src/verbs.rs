@@ -2,6 +2,7 @@
 
 mod access;
 mod api_keys;
+mod backup;
 mod completions;
 mod config;
 mod db;
@@ -109,6 +110,7 @@ pub(crate) async fn run(
             serve,
             verb: Some(verb),
         } => Box::pin(api_keys::run(&scene, mode(serve), verb)).await,
+        Verb::Backup { place, verb } => Box::pin(backup::run(&scene, &place, verb)).await,
         Verb::Jobs { server, verb } => Box::pin(jobs::run(&scene, &server, verb)).await,
         Verb::Config { verb } => config::run(&scene, &verb),
         Verb::Completions { shell } => completions::run(&scene, shell),

@@ -115,6 +115,7 @@ pub struct App {
     config: Config,
     data: Data,
     inbox: Shown,
+    metrics: Arc<Metrics>,
     /// Its workers end while the database still answers.
     jobs: Option<Arc<Jobs>>,
     /// Listeners and connections: stopped first.
@@ -205,6 +206,7 @@ impl App {
             config,
             data,
             inbox,
+            metrics,
             jobs,
             front,
             back,
@@ -233,6 +235,12 @@ impl App {
     /// What is not as it was asked for, one sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         self.inbox.warning.as_deref().into_iter()
+    }
+
+    /// For gauges of those who work beside the app.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The keys to print.

@@ -5,6 +5,8 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod all;
+mod backup;
 mod check;
 mod key;
 mod nearest;
@@ -20,10 +22,11 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use all::KEYS;
+pub use backup::BackupConfig;
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use storage::StorageConfig;
-pub use table::KEYS;
 
 /// Which command is running; some defaults differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Files.
     pub storage: StorageConfig,
     /// Which apps are served beside the rooms.

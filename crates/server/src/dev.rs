@@ -19,6 +19,7 @@ use crate::config::{Config, Loaded, Mode, Sources};
 use crate::instance::{self, Announcement, InstanceError, Running as Announced};
 use crate::keys;
 use crate::listen::Listeners;
+use crate::operate::backup::Backups;
 use crate::operate::{self, Search};
 use crate::project::{Applied, Exposed, Project, ProjectError, unprotected_tables};
 use crate::typegen::{self, TypegenError};
@@ -72,6 +73,8 @@ pub struct Plan<'a> {
     pub seed: bool,
     /// Where to look for PostgreSQL's programs.
     pub search: Search,
+    /// The project's folder.
+    pub root: PathBuf,
 }
 
 /// A backend with its database.
@@ -87,6 +90,8 @@ pub struct Running {
     /// From the call to the first request that would be answered.
     pub took: Duration,
     platform: Target,
+    /// Backups: stopped before anything else.
+    backups: Tasks,
     cluster: Option<Cluster>,
     /// Tasks of the cluster, stopped after the app's.
     cluster_tasks: Tasks,
@@ -147,6 +152,7 @@ pub async fn run(
         .await
         .map_err(StartError::from)?;
 
+    let backups = Backups::of_plan(&plan, context);
     let cluster_tasks = Tasks::new();
     let cluster = start_cluster(&plan, &listeners, context, &cluster_tasks, &progress).await?;
     let started = finish(plan, cluster.as_ref(), Late { keys, listeners }, context).await;
@@ -174,13 +180,15 @@ pub async fn run(
         }
         announcement.publish(&announced)?;
     }
+    let platform = targets(&config, cluster.as_ref())?.platform;
     Ok(Running {
+        backups: backups.keep(platform.clone(), app.metrics()),
         app,
         prepared,
         db_url,
         cold: cluster.as_ref().is_some_and(|one| one.info().cold),
         took: began.elapsed(),
-        platform: targets(&config, cluster.as_ref())?.platform,
+        platform,
         cluster,
         cluster_tasks,
         _announcement: announcement,
@@ -401,6 +409,7 @@ impl Running {
 
     /// Drains requests, then stops PostgreSQL cleanly.
     pub async fn shutdown(self) {
+        self.backups.stop().await;
         self.app.shutdown().await;
         stop_cluster(self.cluster, &self.cluster_tasks).await;
     }

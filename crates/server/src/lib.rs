@@ -7,6 +7,7 @@
 //! * [`gateway`]: every request's way in, with identity, limits, CORS, logs.
 //! * [`listen`]: the sockets it stands behind.
 //! * [`app`]: start and stop; read `app::App::start` first.
+//! * [`backup`]: database, files, keys and settings under one id, and back.
 //! * [`dev`]: `ferrobase dev` and `serve`: PostgreSQL, schema, project, then
 //!   the app; [`operate`] is what the other verbs do.
 //! * [`in_database`]: the settings that are kept there.
@@ -19,6 +20,7 @@
 
 mod api_keys;
 pub mod app;
+pub mod backup;
 pub mod config;
 pub mod dev;
 pub mod gateway;

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod api_keys;
+pub mod backup;
 mod examine;
 pub mod remote;
 pub mod storage;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use pg::Session;
 
+pub mod buckets;
 pub mod config;
 mod dotenv;
 mod error;
@@ -122,6 +123,8 @@ impl Project {
             applied.seeds = seeds.ran;
             applied.warnings.append(&mut seeds.warnings);
         }
+        // Before anybody asks for them. Without our schema there are none.
+        buckets::apply(session, &self.config.storage.buckets).await?;
         Ok(applied)
     }
 }

@@ -68,6 +68,7 @@ fn plan(workspace: &Workspace, seed: bool) -> Plan<'_> {
         project: workspace.project.as_ref(),
         seed,
         search: workspace.search.clone(),
+        root: workspace.root.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `ferrobase doctor`: looks at machine, folder and database and says for each
 //! thing whether it is fine and, if not, what to do. It changes nothing.
 
+mod backups;
 mod ports;
 
 use std::path::Path;
@@ -70,6 +71,7 @@ pub(super) async fn run(scene: &Scene<'_>, args: DatabaseArgs) -> Result<ExitCod
         findings.push(folder(&workspace));
         findings.push(disk(workspace.data_dir()));
     }
+    findings.extend(backups::look(&workspace, &scene.context));
     findings.extend(ports(&workspace));
     findings.extend(database(&workspace).await);
     print(scene.output, &findings)?;

@@ -67,6 +67,7 @@ fn plan(workspace: &Workspace) -> Plan<'_> {
         project: None,
         seed: false,
         search: workspace.search.clone(),
+        root: workspace.root.clone(),
     }
 }
 

@@ -319,3 +319,23 @@ async fn thirty_two_connections_never_run_more_than_the_limits_say() {
     assert_eq!(world.ask(SLOTS, &[]).await, json!(0));
     world.check().await;
 }
+
+#[tokio::test]
+async fn how_wide_a_group_was_goes_with_the_group() {
+    let mut world = World::new().await;
+    let made = world
+        .submit(json!([
+            {"ref": "g", "group": true, "width": 1},
+            {"type": "t", "parent_ref": "g"},
+            {"ref": "h", "type": "never", "width": 2, "delay_ms": 60_000},
+        ]))
+        .await;
+    let claim = world.claim().await.expect("it has room");
+    world.finish(&claim).await;
+    let widths = "SELECT to_jsonb(count(*)) FROM work.limits WHERE key LIKE 'width:%'";
+    assert_eq!(world.ask(widths, &[]).await, json!(2));
+    let prune = "SELECT to_jsonb(work_engine.prune(10, '0 seconds'))";
+    assert_eq!(world.ask(prune, &[]).await, json!(1));
+    assert_eq!(world.state(&made[0]).await, "none");
+    assert_eq!(world.ask(widths, &[]).await, json!(1));
+}

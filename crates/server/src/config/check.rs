@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose;
 use kernel::Secret;
 
+use super::backup;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
@@ -48,6 +49,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             keep: merged.span("jobs.keep")?,
             keep_sessions: merged.span("jobs.keep_sessions")?,
         },
+        backup: backup::check(mode, merged)?,
         storage: storage::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
@@ -289,7 +291,7 @@ impl Merged {
         }
     }
 
-    fn optional(&self, path: &str) -> Option<String> {
+    pub(super) fn optional(&self, path: &str) -> Option<String> {
         Some(self.text(path))
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
@@ -309,7 +311,7 @@ impl Merged {
         }
     }
 
-    fn number<N: FromStr>(&self, path: &str) -> Result<N, ConfigError> {
+    pub(super) fn number<N: FromStr>(&self, path: &str) -> Result<N, ConfigError> {
         self.text(path)
             .parse()
             .map_err(|_| self.invalid(path, "expected a whole number in range"))
@@ -340,7 +342,7 @@ impl Merged {
             .ok_or_else(|| self.invalid(path, "expected a size such as 65536, 64KiB or 10MiB"))
     }
 
-    fn span(&self, path: &str) -> Result<Duration, ConfigError> {
+    pub(super) fn span(&self, path: &str) -> Result<Duration, ConfigError> {
         let (number, unit) = number_and_unit(self.text(path));
         let millis = match unit {
             "ms" => 1,

@@ -1,6 +1,6 @@
 //! The setting that somebody probably meant.
 
-use super::table::KEYS;
+use super::all::KEYS;
 
 /// The known name most like `name`, when one is close enough to be meant.
 #[must_use]

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::all::{self, KEYS};
 use super::key::{Key, Kind};
 use super::nearest::nearest;
-use super::table::{self, KEYS, POSTGREST_WITHOUT_EFFECT};
+use super::table::POSTGREST_WITHOUT_EFFECT;
 use super::{ConfigError, Mode};
 
 /// Who said so.
@@ -139,7 +140,7 @@ pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError
     }
     for (path, value) in &sources.project {
         let origin = Origin::File(PROJECT_FILE.to_owned());
-        let key = table::find(path).ok_or_else(|| unknown(path, &origin))?;
+        let key = all::find(path).ok_or_else(|| unknown(path, &origin))?;
         merged.put(key, value, origin);
     }
     if let Some((name, text)) = &sources.file {
@@ -149,7 +150,7 @@ pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError
     merged.postgrest(&sources.env);
     merged.own(&sources.env)?;
     for flag in &sources.flags {
-        let key = table::find(flag.path)
+        let key = all::find(flag.path)
             .ok_or_else(|| unknown(flag.path, &Origin::Flag(flag.flag.to_owned())))?;
         merged.put(key, &flag.value, Origin::Flag(flag.flag.to_owned()));
     }
@@ -212,7 +213,7 @@ impl Merged {
         origin: &Origin,
     ) -> Result<(), ConfigError> {
         let path = format!("{section}.{name}");
-        let key = table::find(&path).ok_or_else(|| unknown(&path, origin))?;
+        let key = all::find(&path).ok_or_else(|| unknown(&path, origin))?;
         let value = from_toml(key, value).ok_or_else(|| not_a_scalar(section, name))?;
         let origin = origin.clone();
         self.settings.insert(key.path, Setting { value, origin });
@@ -277,7 +278,7 @@ impl Merged {
                 continue;
             }
             let origin = Origin::Env(name.clone());
-            let key = table::find(&path).ok_or_else(|| unknown(&path, &origin))?;
+            let key = all::find(&path).ok_or_else(|| unknown(&path, &origin))?;
             self.put(key, value, origin);
         }
         Ok(())

@@ -5,8 +5,7 @@
 //! To add a setting: one row here, one field in [`super::Config`], one line in
 //! `check.rs`.
 
-use super::key::{Key, Kind, count, joined, key};
-use super::storage;
+use super::key::{Key, Kind, key};
 
 const TX_END: Kind = Kind::Choice(&[
     "commit",
@@ -17,13 +16,8 @@ const TX_END: Kind = Kind::Choice(&[
 const OPENAPI_MODE: Kind = Kind::Choice(&["follow-privileges", "ignore-privileges", "disabled"]);
 const LOG_LEVEL: Kind = Kind::Choice(&["crit", "error", "warn", "info", "debug", "trace"]);
 
-/// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &joined::<{ count(SECTIONS) }>(SECTIONS);
-
-/// This file's, and those of sections that have a file of their own.
-const SECTIONS: &[&[Key]] = &[OWN, &storage::KEYS];
-
-const OWN: &[Key] = &[
+/// Every setting but those of sections that are described elsewhere.
+pub(super) const OWN: &[Key] = &[
     key(
         "api.host",
         Kind::Text,
@@ -468,16 +462,3 @@ pub(super) static POSTGREST_WITHOUT_EFFECT: &[&str] = &[
     "SERVER_UNIX_SOCKET",
     "SERVER_UNIX_SOCKET_MODE",
 ];
-
-/// The setting with this path; two sections also go by a longer name.
-#[must_use]
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let (section, name) = path.split_once('.')?;
-    let section = match section {
-        "database" => "db",
-        "gateway" => "api",
-        short => short,
-    };
-    KEYS.iter()
-        .find(|key| key.path.split_once('.') == Some((section, name)))
-}

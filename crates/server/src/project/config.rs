@@ -9,6 +9,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::buckets::{self, Storage};
 use super::error::ProjectError;
 
 /// What a project's `config.toml` says that concerns us.
@@ -22,6 +23,8 @@ pub struct ProjectConfig {
     pub db: Db,
     /// `[inbucket]`, which newer releases call `[local_smtp]`
     pub inbox: Inbox,
+    /// `[storage]`
+    pub storage: Storage,
     /// `[auth]`
     pub auth: Auth,
 }
@@ -153,6 +156,15 @@ pub fn parse(
             read.unknown_keys(name, section, keys);
         }
     }
+    let storage = table
+        .get("storage")
+        .map(|storage| read.tree(storage, "storage"));
+    let mut told = Vec::new();
+    let storage = buckets::read(storage.as_ref(), &mut |warning| told.push(warning));
+    let told = told
+        .iter()
+        .map(|told| format!("{}: {told}", path.display()));
+    read.warnings.extend(told);
     let config = ProjectConfig {
         project_id: read.text(&table, "project_id")?,
         api: Api {
@@ -178,6 +190,7 @@ pub fn parse(
                 said => said,
             },
         },
+        storage,
         auth: Auth {
             site_url: read.text(&table, "auth.site_url")?,
             jwt_expiry: read.number(&table, "auth.jwt_expiry")?,

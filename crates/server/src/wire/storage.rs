@@ -2,6 +2,7 @@
 //! addresses, and how the gateway sees it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::storage::blobs::{Blobs, Given as BlobsGiven};
@@ -23,7 +24,7 @@ pub(crate) const ROLE: &str = "supabase_storage_admin";
 /// Where it is mounted.
 const PREFIX: &str = "/storage/v1";
 /// Its folder within the data folder.
-const FOLDER: &str = "files";
+pub(crate) const FOLDER: &str = "files";
 
 /// What the room is made of beside settings.
 pub(crate) struct Given<'a> {
@@ -35,6 +36,12 @@ pub(crate) struct Given<'a> {
     pub(crate) secret: &'a Secret,
     /// What stops first, and what goes on until requests are done.
     pub(crate) tasks: (&'a Tasks, &'a Tasks),
+}
+
+/// Where its bytes are.
+pub(crate) fn folder(config: &Config) -> PathBuf {
+    let named = config.storage.folder.clone();
+    named.unwrap_or_else(|| config.db.data_dir.join(FOLDER))
 }
 
 /// Builds the room.
@@ -82,8 +89,7 @@ pub(crate) fn bytes(
             source: std::io::Error::other(error),
         });
     }
-    let folder = config.storage.folder.clone();
-    let folder = folder.unwrap_or_else(|| config.db.data_dir.join(FOLDER));
+    let folder = folder(config);
     Blobs::local(&folder, given).map_err(|source| StartError::Files {
         path: folder.display().to_string(),
         source,
