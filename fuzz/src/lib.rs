@@ -1,7 +1,9 @@
 //! What is done with arbitrary bytes: read them as a request, plan it, write
 //! the SQL, and see that nothing a stranger sent has become syntax.
 //!
-//! [`query`], [`headers`] and [`body`] are the targets, `fuzz_targets/` hands
+//! [`picture`] makes pictures of arbitrary files for Storage.
+//!
+//! [`query`], [`headers`], [`body`] and [`picture`] are the targets, `fuzz_targets/` hands
 //! them to libFuzzer, `seeds/` has an input or more for each construct, and
 //! `tests/seeds.rs` replays those as an ordinary test. `README.md` tells how
 //! to fuzz. A panic is a finding.
@@ -12,6 +14,7 @@ mod catalog;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -21,6 +24,7 @@ use pg::testing::lexed;
 use rest::Config;
 use rest::call::prefer::TransactionChoice;
 use rest::call::{Call, CallConfig};
+use storage::render::{Accept, RenderError, Transform, transform};
 
 /// The longest input: what is longer is more of the same.
 pub const INPUT_BYTES_MAX: usize = 4096;
@@ -149,6 +153,31 @@ pub fn body(data: &[u8]) {
         .header("content-type", *kind)
         .header("prefer", "missing=default, resolution=merge-duplicates");
     attack(request, Bytes::copy_from_slice(rest));
+}
+
+/// The first byte chooses what is asked for, the rest is the file. What is
+/// made of it is a picture of the size that was asked for, and not longer than
+/// a picture of that size can be.
+pub fn picture(data: &[u8]) {
+    const WISHES: [&str; 4] = [
+        "width=8&height=8",
+        "width=9&height=5&resize=contain&format=origin",
+        "width=7&height=3&resize=fill&format=webp",
+        "width=6&height=6&gravity=fp&x_offset=1&y_offset=0&quality=20",
+    ];
+    /// A head, a colour profile of the source's, and a few pixels.
+    const BYTES_MAX: usize = 128 << 10;
+    let Some((first, file)) = data.split_first() else {
+        return;
+    };
+    let wish = WISHES.iter().cycle().nth(usize::from(*first));
+    let Some(Ok(asked)) = wish.map(|wish| Transform::from_query(wish)) else {
+        return;
+    };
+    match transform(file, &asked, Accept::Also, &AtomicBool::new(false)) {
+        Ok(made) => assert!(made.bytes.len() <= BYTES_MAX, "{}", made.bytes.len()),
+        Err(error) => assert_ne!(error, RenderError::Internal),
+    }
 }
 
 /// A request target as a client would have to encode it: what may not stand

@@ -31,6 +31,11 @@ fn headers() {
 }
 
 #[test]
+fn pictures() {
+    replay("picture", fuzz::picture);
+}
+
+#[test]
 fn bodies() {
     replay("body", fuzz::body);
 }

@@ -40,6 +40,7 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
             "--test-timeout=180000",
             "--test-reporter=spec",
             "suite.test.js",
+            "resumable.test.js",
         ])
         .env("FERROBASE_BIN", repo.binary());
     steps.command("supabase-js", &mut tests);

@@ -17,7 +17,7 @@ SET search_path = ''
 AS $$
     SELECT EXISTS (
         SELECT FROM omvee.projects AS p
-        WHERE p.id::text = split_part(name, '/', 1) AND p.user_id = auth.uid()
+        WHERE p.id::text = split_part(owns_folder.name, '/', 1) AND p.user_id = auth.uid()
     );
 $$;
 REVOKE ALL ON FUNCTION omvee.owns_folder(text) FROM PUBLIC;

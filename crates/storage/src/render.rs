@@ -10,6 +10,7 @@ mod accept;
 mod encode;
 mod error;
 mod geometry;
+mod mend;
 mod params;
 mod pixels;
 mod source;
@@ -56,7 +57,8 @@ fn within<T>(
     stop: &AtomicBool,
     reserve: impl FnOnce(u64) -> T,
 ) -> Result<Rendered, RenderError> {
-    let source = source::Source::open(bytes, stop)?;
+    let bytes = mend::sums(bytes);
+    let source = source::Source::open(&bytes, stop)?;
     let plan = geometry::plan(source.size(), asked);
     let kind = source.kind();
     let held = reserve(source.cost());

@@ -1,6 +1,7 @@
 //! The room: what it is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use kernel::{Clock, Rng, Tasks};
@@ -19,6 +20,8 @@ use crate::store::{Store, StoreParts};
 pub struct Config {
     /// The most bytes that any object may have, whatever its bucket says.
     pub file_size_limit: u64,
+    /// For how long an unfinished resumable upload waits for its next bytes.
+    pub resumable_expire_after: Duration,
     /// Where clients reach it, with its path: for addresses in answers.
     pub url: String,
 }

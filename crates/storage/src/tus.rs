@@ -26,7 +26,6 @@ mod upload;
 mod who;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -46,8 +45,6 @@ use turns::Turns;
 
 /// Where the room is mounted; the gateway has taken it off the path.
 const ROOM_PREFIX: &str = "/storage/v1";
-/// For how long an upload waits for its next bytes: a night and a working day.
-const EXPIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Random bytes of an upload's address: 192 bits are not guessed.
 const ID_BYTES: usize = 24;
 
@@ -56,29 +53,26 @@ pub(crate) struct Tus {
     room: Arc<Storage>,
     table: Table,
     turns: Arc<Turns>,
-    expire_after: Duration,
 }
 
 impl Storage {
     /// Resumable uploads, under `/upload/resumable`.
     pub(crate) fn resumable_router(self: &Arc<Self>) -> Router {
         let alone = matches!(self.blobs, Blobs::Local(_));
-        Tus::start(Arc::clone(self), EXPIRE_AFTER, alone).router()
+        Tus::start(Arc::clone(self), alone).router()
     }
 }
 
 impl Tus {
-    /// Puts them together, and starts what works beside requests. An upload
-    /// waits for its next bytes for so long. `alone` says that there is no
-    /// other node.
-    pub(crate) fn start(room: Arc<Storage>, expire_after: Duration, alone: bool) -> Arc<Self> {
+    /// Puts them together, and starts what works beside requests. `alone` says
+    /// that there is no other node.
+    pub(crate) fn start(room: Arc<Storage>, alone: bool) -> Arc<Self> {
         let tus = Arc::new(Self {
             table: Table {
                 store: room.store.clone(),
                 alone,
             },
             turns: Arc::default(),
-            expire_after,
             room,
         });
         let tasks = &tus.room.tasks;
@@ -105,7 +99,8 @@ impl Tus {
 
     fn expires_at(&self) -> Timestamp {
         let now = self.room.clock.now();
-        now.checked_add(self.expire_after).unwrap_or(Timestamp::MAX)
+        now.checked_add(self.room.config.resumable_expire_after)
+            .unwrap_or(Timestamp::MAX)
     }
 
     /// Removes what was not finished. What fails is found by the store's own

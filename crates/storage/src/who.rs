@@ -56,7 +56,7 @@ impl Who {
     }
 
     /// The room itself doing the same.
-    pub(crate) fn as_store(mut self) -> Self {
+    pub(crate) fn into_store(mut self) -> Self {
         self.caller = None;
         self
     }

@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 
 use crate::Bench;
 
-/// Of each second.
-const JOBS: usize = 1000;
-const TREES: usize = 5;
+/// Of each second, unless `--jobs` says fewer, and with so many jobs a tree.
+const JOBS_MAX: usize = 1000;
+const JOBS_A_TREE: usize = 200;
 const CHILDREN: usize = 20;
 /// How long what is over is kept, as PostgreSQL says it.
 const KEPT: &str = "10 seconds";
 /// As the duty does, so often and so many at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
-const PRUNED_AT_ONCE: &str = "50";
+const PRUNED_AT_ONCE: &str = "500";
 /// Lines of the table.
 const LOOKS: u32 = 12;
 
@@ -61,8 +61,9 @@ impl Bench {
         );
         let mut looked = 0;
         for second in 1.. {
-            self.submit_all(JOBS).await?;
-            for _ in 0..TREES {
+            let jobs = self.options.jobs.min(JOBS_MAX);
+            self.submit_all(jobs).await?;
+            for _ in 0..jobs / JOBS_A_TREE {
                 self.tree_of(CHILDREN).await?;
             }
             if began.elapsed() >= span * (looked + 1) / LOOKS {
@@ -94,12 +95,12 @@ impl Bench {
         let mut sum = 0;
         while !over.load(Ordering::Relaxed) {
             loop {
-                let sql = "SELECT work_engine.prune($1::integer, $2::interval)";
+                let sql = "SELECT work_engine.prune_plain($1::integer, $2::interval) + work_engine.prune($1::integer / 10, $2::interval)";
                 let params = [Some(PRUNED_AT_ONCE), Some(KEPT)];
                 let rows = session.query(sql, &params).await?;
                 let gone = rows.scalar().unwrap_or("0").parse::<u64>()?;
                 sum += gone;
-                if gone.to_string() != PRUNED_AT_ONCE {
+                if gone == 0 {
                     break;
                 }
             }

@@ -9,8 +9,9 @@ use kernel::Tasks;
 use super::{Rhythm, Turn, keep};
 use crate::core::Core;
 
-/// Trees of one turn: a tree may have ten thousand jobs.
-const MOST: usize = 50;
+/// Jobs of one turn, and ten times as many as trees: a tree may have ten
+/// thousand jobs.
+const MOST: usize = 500;
 /// Reservations and limits of one turn: a row each.
 const MOST_LEFT: usize = 1000;
 /// A minute: what is a day too old may be there a minute longer.
@@ -30,7 +31,8 @@ pub(crate) fn start(core: &Arc<Core>, tasks: &Tasks) {
             let did = core.store.prune(MOST, core.config.keep).await?;
             // What jobs that are over still hold goes with the same broom.
             core.store.give_back(MOST_LEFT).await?;
-            Ok(Turn::of(did, MOST))
+            // Some may be held by others: only a turn without any is the last.
+            Ok(Turn::of(did, 1))
         },
     );
     tasks.spawn("prune", turns);

@@ -376,3 +376,35 @@ async fn whole_trees_go_when_they_are_old_and_nobody_needs_them() {
     );
     work.assert_sound().await;
 }
+
+#[tokio::test]
+async fn jobs_without_children_go_at_once_by_the_same_rules() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    work.run(
+        "INSERT INTO work.job_types (name, keep_for) VALUES ('kept', '1 year')",
+        &[],
+    )
+    .await;
+    work.submit(json!([
+        {"ref": "g", "group": true}, {"type": "child", "parent_ref": "g", "priority": 9},
+        {"type": "kept", "priority": 8},
+        {"ref": "needed", "type": "needed", "priority": 7},
+        {"type": "over", "priority": 6},
+        {"type": "over", "priority": 5},
+        {"type": "waits", "depends_on": [{"ref": "needed"}, {"ref": "open"}]},
+        {"ref": "open", "type": "open"},
+    ]))
+    .await;
+    let claims = work.claim(5).await;
+    work.complete(&claims).await;
+    let young = "SELECT work_engine.prune_plain(100, '1 hour')";
+    assert_eq!(work.number(young).await, 0);
+    let prune = "SELECT work_engine.prune_plain(100, '0 seconds')";
+    assert_eq!((work.number(prune).await, work.number(prune).await), (2, 0));
+    let over = "SELECT count(*) FROM work.jobs WHERE type = 'over'";
+    assert_eq!(work.number(over).await, 0);
+    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 6);
+    assert_eq!(work.number("SELECT count(*) FROM work.streams").await, 5);
+    work.assert_sound().await;
+}

@@ -66,4 +66,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(47, "work_retention", "0047_work_retention.sql"),
     migration!(48, "storage_sweep", "0048_storage_sweep.sql"),
     migration!(49, "resumable_uploads", "0049_resumable_uploads.sql"),
+    migration!(50, "work_prune", "0050_work_prune.sql"),
 ];

@@ -4,6 +4,7 @@
 
 use super::*;
 
+mod apps;
 mod scratch;
 
 use scratch::Scratch;

@@ -23,6 +23,14 @@ use super::secrets::{self, Scope, Secrets};
 use super::{BackupError, Id, Key, Repository};
 use crate::app::Context;
 
+/// Another database than the one that was backed up, which may still be at work
+/// on its files: the sweeper removes only what belongs to its own database.
+const OWN_BOOKS: &str = "DO $$ BEGIN
+    IF pg_catalog.to_regclass('storage_engine.sweep') IS NOT NULL THEN
+        UPDATE storage_engine.sweep SET books = pg_catalog.gen_random_uuid(), up_to = NULL;
+    END IF;
+END $$";
+
 const STAGE: &str = ".ferrobase.restoring";
 const DATA_DIR: &str = ".ferrobase";
 /// Settings that came from the environment or a flag, for whoever has to set
@@ -286,7 +294,7 @@ async fn here(
             folder: order.into.to_owned(),
         })
     } else {
-        opened.fill_cluster(&cluster, secrets, order.search).await
+        fill_as_another(opened, &cluster, secrets, order.search).await
     };
     cluster.stop().await;
     tasks.stop().await;
@@ -294,6 +302,25 @@ async fn here(
         disk::remove_busy(data_dir).await?;
     }
     done
+}
+
+async fn fill_as_another(
+    opened: &Opened,
+    cluster: &Cluster,
+    secrets: &Secrets,
+    search: &Search,
+) -> Result<(), BackupError> {
+    opened.fill_cluster(cluster, secrets, search).await?;
+    let database = cluster.target(Cluster::superuser(), &opened.header.database);
+    let mut session = connect(&database).await?;
+    own_books(&mut session).await?;
+    session.close().await;
+    Ok(())
+}
+
+async fn own_books(session: &mut Session) -> Result<(), BackupError> {
+    let done = session.script(OWN_BOOKS).await.map(drop);
+    done.map_err(BackupError::database("begin new books about files"))
 }
 
 /// A new cluster in this folder, behind its private socket only.
@@ -329,6 +356,7 @@ async fn elsewhere(
     let mut notes = secrets::apply(&mut session, &secrets.roles, Scope::Foreign).await?;
     opened.fill_database(target, Into::Empty, search).await?;
     notes.extend(secrets::apply_to_database(&mut session, &secrets.roles).await?);
+    own_books(&mut session).await?;
     session.close().await;
     Ok(notes)
 }

@@ -1,6 +1,7 @@
 //! Settings of files: their rows of the table, their form, their check.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use storage::blobs::S3Config;
 
@@ -9,7 +10,7 @@ use super::key::{Key, Kind, key};
 use super::sources::Merged;
 
 /// The rows of section `storage`.
-pub(super) const KEYS: [Key; 8] = [
+pub(super) const KEYS: [Key; 9] = [
     key("storage.enabled", Kind::Flag, "true", "Serve files."),
     key(
         "storage.file_size_limit",
@@ -22,6 +23,12 @@ pub(super) const KEYS: [Key; 8] = [
         Kind::Text,
         "",
         "Where the bytes of files are: a folder, or `s3://bucket`; empty means `files` in `db.data_dir`.",
+    ),
+    key(
+        "storage.resumable_expire_after",
+        Kind::Span,
+        "24h",
+        "How long an unfinished resumable upload waits for its next bytes.",
     ),
     key(
         "storage.s3.endpoint",
@@ -65,6 +72,8 @@ pub struct StorageConfig {
     pub file_size_limit: u64,
     /// Where their bytes are: a folder; none means one beside the database.
     pub folder: Option<PathBuf>,
+    /// For how long an unfinished resumable upload waits for its next bytes.
+    pub resumable_expire_after: Duration,
     /// In a bucket instead.
     pub s3: Option<S3Config>,
 }
@@ -83,6 +92,7 @@ pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
             _ => merged.size("storage.file_size_limit")?,
         },
         folder: (bucket.is_none() && !folder.is_empty()).then(|| PathBuf::from(folder)),
+        resumable_expire_after: merged.span("storage.resumable_expire_after")?,
         s3: bucket.map(|bucket| s3(merged, bucket)).transpose()?,
     })
 }

@@ -55,6 +55,7 @@ pub(crate) fn room(
     Ok(Storage::new(Parts {
         config: Behaviour {
             file_size_limit: config.storage.file_size_limit,
+            resumable_expire_after: config.storage.resumable_expire_after,
             url: format!("{}{PREFIX}", given.url),
         },
         requests: given.pools.1.clone(),

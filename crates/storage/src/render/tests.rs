@@ -214,6 +214,19 @@ fn what_is_no_picture_is_refused() {
 }
 
 #[test]
+fn a_wrong_sum_does_not_spoil_a_picture() {
+    let mut bytes = written(&quarters(8, 8), ImageFormat::Png);
+    let end = bytes.len() - 12;
+    // The sum of the last chunk with pixels, before the end's twelve bytes.
+    for byte in bytes.iter_mut().take(end).skip(end - 4) {
+        *byte ^= 0x5a;
+    }
+    assert!(image::load_from_memory(&bytes).is_err());
+    let made = render(&bytes, "width=4", Accept::Usual).expect("renders");
+    assert_eq!(opened(&made).dimensions(), (4, 4));
+}
+
+#[test]
 fn nobody_waits_so_nothing_is_made() {
     let bytes = written(&quarters(64, 64), ImageFormat::Png);
     let asked = Transform::from_query("width=10").expect("valid");

@@ -57,11 +57,10 @@ impl Call {
     /// Who asks, with something to show for it: a token or a key that is good.
     pub(crate) fn authenticated(&self, operation: &'static str) -> Result<Who> {
         if let Some(bad) = self.parts.extensions.get::<BadToken>() {
-            return Err(StorageError::access_denied(&*bad.reason));
+            return Err(StorageError::access_denied(as_official(&bad.reason)));
         }
         if !self.shows_something() {
-            let message = "headers must have required property 'authorization'";
-            return Err(StorageError::malformed(message));
+            return Err(StorageError::access_denied(NO_TOKEN));
         }
         Who::of(&self.parts, operation)
     }
@@ -142,6 +141,24 @@ impl Incoming {
             }
         }
         Ok(first.unwrap_or_else(|| all.freeze()))
+    }
+}
+
+/// What the official server says of a token that is none.
+const NO_TOKEN: &str = "Invalid Compact JWS";
+
+/// Why a token is not believed, in the official server's words where it has
+/// some.
+fn as_official(reason: &str) -> &str {
+    match reason {
+        "JWT expired" => "\"exp\" claim timestamp check failed",
+        "JWT not yet valid" => "\"nbf\" claim timestamp check failed",
+        "No suitable key or wrong key type" => "signature verification failed",
+        "JWT couldn't be decoded" | "Invalid API key" => NO_TOKEN,
+        empty if empty.starts_with("Expected 3 parts") || empty.starts_with("Empty JWT") => {
+            NO_TOKEN
+        }
+        other => other,
     }
 }
 

@@ -66,16 +66,13 @@ pub(super) async fn batch(room: &Storage, mut call: Call, bucket: &str) -> Resul
         let path = ObjectPath::new(&bucket, name)
             .ok()
             .filter(|_| seen.contains(name));
-        let entry = match path {
-            Some(path) => {
-                let token = room.sign_download(&path, seconds, Map::new())?;
-                let address = format!("/object/sign/{path}?token={token}");
-                json!({"error": null, "path": name, "signedURL": address})
-            }
-            None => {
-                let error = "Either the object does not exist or you do not have access to it";
-                json!({"error": error, "path": name, "signedURL": null})
-            }
+        let entry = if let Some(path) = path {
+            let token = room.sign_download(&path, seconds, Map::new())?;
+            let address = format!("/object/sign/{path}?token={token}");
+            json!({"error": null, "path": name, "signedURL": address})
+        } else {
+            let error = "Either the object does not exist or you do not have access to it";
+            json!({"error": error, "path": name, "signedURL": null})
         };
         signed.push(entry);
     }

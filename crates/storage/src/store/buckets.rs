@@ -166,7 +166,7 @@ impl Store {
 
     /// Ends an empty one.
     pub(crate) async fn delete_bucket(&self, who: &Who, id: &str) -> Result<()> {
-        let own = who.clone().as_store();
+        let own = who.clone().into_store();
         self.bucket(&own, id).await?;
         let mut sql = SqlBuf::new();
         sql.lit("SELECT FROM storage.objects WHERE bucket_id = ")

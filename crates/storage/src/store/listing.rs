@@ -173,18 +173,15 @@ fn flat(sql: &mut SqlBuf, bucket: &str, prefix: &str, cursor: &Cursor, limit: u6
     }
     if !cursor.after.is_empty() {
         let sign = if ascending { " > " } else { " < " };
-        match (column, &cursor.at) {
-            (Some(column), Some(at)) => {
-                sql.lit(" AND (coalesce(date_trunc('milliseconds', ");
-                sql.lit(column).lit("), 'epoch'), name COLLATE \"C\")");
-                sql.lit(sign).lit("(").param(at.clone());
-                sql.lit("::timestamptz, ").param(cursor.after.clone());
-                sql.lit(" COLLATE \"C\")");
-            }
-            _ => {
-                sql.lit(" AND name COLLATE \"C\"").lit(sign);
-                sql.param(cursor.after.clone());
-            }
+        if let (Some(column), Some(at)) = (column, &cursor.at) {
+            sql.lit(" AND (coalesce(date_trunc('milliseconds', ");
+            sql.lit(column).lit("), 'epoch'), name COLLATE \"C\")");
+            sql.lit(sign).lit("(").param(at.clone());
+            sql.lit("::timestamptz, ").param(cursor.after.clone());
+            sql.lit(" COLLATE \"C\")");
+        } else {
+            sql.lit(" AND name COLLATE \"C\"").lit(sign);
+            sql.param(cursor.after.clone());
         }
     }
     sql.lit(" ORDER BY ");

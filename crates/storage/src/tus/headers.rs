@@ -56,7 +56,7 @@ pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
 /// few dozen.
 pub(crate) const PARTS_MAX: usize = 128;
 /// Past this, PostgreSQL's numbers end.
-const BYTES_MAX: u64 = i64::MAX as u64;
+pub(crate) const BYTES_MAX: u64 = i64::MAX as u64;
 
 /// What kind of upload a POST asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,7 +18,8 @@ pub(crate) fn of(headers: &HeaderMap, base: &str, id: &str) -> Option<HeaderValu
     let host = forwarded(headers, "x-forwarded-host");
     let host = match host {
         Some(host) => with_port(&host, forwarded(headers, "x-forwarded-port")),
-        None => text(headers, HOST.as_str()).ok()??.to_owned(),
+        // HTTP/2 need not say it in a header; a path will do then.
+        None => text(headers, HOST.as_str()).ok()?.unwrap_or("/").to_owned(),
     };
     let secure = forwarded(headers, "x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };

@@ -5,6 +5,7 @@ use kernel::Caller;
 
 use super::Tus;
 use super::error::{Result, TusError};
+use super::headers::BYTES_MAX;
 use super::upload::Upload;
 use super::who::Subject;
 use crate::blobs::{BlobId, Written};
@@ -59,8 +60,14 @@ impl Tus {
         let who = asker.doing(operation);
         let bucket = store.may_upload(&who, &object, upload.length).await;
         let bucket = bucket.map_err(|error| of(&error))?;
-        let most = self.room.config.file_size_limit;
+        let most = self.most();
         Ok(bucket.file_size_limit.unwrap_or(most).min(most))
+    }
+
+    /// The largest upload, whatever its bucket says. PostgreSQL's numbers end
+    /// before ours do.
+    pub(super) fn most(&self) -> u64 {
+        self.room.config.file_size_limit.min(BYTES_MAX)
     }
 
     /// Makes it an object, if limits and policies still say so.

@@ -112,7 +112,7 @@ fn options(tus: &Tus) -> Response {
         HeaderName::from_static(headers::CHECKSUM_ALGORITHM),
         algorithms,
     );
-    set_number(headers, headers::MAX_SIZE, tus.room.config.file_size_limit);
+    set_number(headers, headers::MAX_SIZE, tus.most());
     response
 }
 

@@ -106,6 +106,7 @@ impl Room {
         let room = Storage::new(Parts {
             config: Config {
                 file_size_limit: 64 << 20,
+                resumable_expire_after: std::time::Duration::from_secs(60),
                 url: "http://localhost/storage/v1".to_owned(),
             },
             requests: pool("authenticator"),

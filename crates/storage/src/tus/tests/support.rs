@@ -89,6 +89,7 @@ impl Bench {
         let room = Storage::new(Parts {
             config: Config {
                 file_size_limit: LIMIT,
+                resumable_expire_after: EXPIRE_AFTER,
                 url: String::new(),
             },
             requests: pool(db.target_as("authenticator")),
@@ -101,7 +102,7 @@ impl Bench {
             clock: clock.clone(),
             rng,
         });
-        let tus = Tus::start(Arc::clone(&room), EXPIRE_AFTER, true);
+        let tus = Tus::start(Arc::clone(&room), true);
         let address = serve(Arc::clone(&tus).router(), &tasks).await;
         Self {
             db,
@@ -118,7 +119,7 @@ impl Bench {
     pub(super) async fn second_node(&mut self) -> SocketAddr {
         let mut addresses = Vec::new();
         for _ in 0..2 {
-            let node = Tus::start(Arc::clone(&self.room), EXPIRE_AFTER, false);
+            let node = Tus::start(Arc::clone(&self.room), false);
             addresses.push(serve(node.router(), &self.tasks).await);
         }
         self.address = addresses.remove(0);
