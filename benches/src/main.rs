@@ -7,6 +7,7 @@
 //! `cargo run --release -p benches -- reload`
 //! `cargo run --release -p benches -- streams`
 //! `cargo run --release -p benches -- sign-ins`
+//! `cargo run --release -p benches -- storage`, which wants nginx and 20 GB of disk
 //!
 //! Ratios are what counts: both sides share the machine, so its speed cancels
 //! out. `benches/README.md` says what each row means.
@@ -26,6 +27,7 @@ mod schema;
 mod server;
 mod sign_ins;
 mod start;
+mod storage;
 mod streams;
 mod table;
 
@@ -74,6 +76,7 @@ fn run() -> Result<()> {
         "reload" => reload::run(options),
         "streams" => streams::run(options),
         "sign-ins" => sign_ins::run(options),
+        "storage" => storage::run(options),
         "all" => rest::run(options)
             .and_then(|()| start::run(options))
             .and_then(|()| plan::run(options))
@@ -81,7 +84,9 @@ fn run() -> Result<()> {
             .and_then(|()| streams::run(options))
             .and_then(|()| sign_ins::run(options)),
         other => {
-            bail!("unknown bench {other}: rest, start, plan, reload, streams, sign-ins or all")
+            bail!(
+                "unknown bench {other}: rest, start, plan, reload, streams, sign-ins, storage or all"
+            )
         }
     }
 }

@@ -8,6 +8,11 @@ pub(crate) fn resident(pid: u32) -> f64 {
     kib(&format!("/proc/{pid}/status"), "VmRSS:") / 1024.0
 }
 
+/// The most that was resident since the process began, in MiB.
+pub(crate) fn peak(pid: u32) -> f64 {
+    kib(&format!("/proc/{pid}/status"), "VmHWM:") / 1024.0
+}
+
 /// Proportional memory of a process and all its descendants, in MiB: shared
 /// pages are divided among those that share them.
 pub(crate) fn tree(pid: u32) -> f64 {

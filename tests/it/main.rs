@@ -31,6 +31,7 @@ mod resumable;
 mod settings;
 mod sockets;
 mod storage_attack;
+mod storage_kill;
 mod streams;
 mod support;
 mod types;

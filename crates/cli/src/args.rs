@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod jobs;
+pub(crate) mod storage;
 
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ Examples:
   ferrobase serve --database-url postgres://…   production
 
 Exit codes: 0 done, 1 failed or not running, 2 wrong usage, 3 an objection of
-`access`, 130 interrupted."
+`access` or `storage fsck`, 130 interrupted."
 )]
 pub(crate) struct Args {
     /// The project's folder, the one that contains `supabase`.
@@ -134,6 +135,11 @@ Exits with 1 when nothing runs here.")]
         server: jobs::ServerArgs,
         #[command(subcommand)]
         verb: jobs::JobsVerb,
+    },
+    /// Look after files.
+    Storage {
+        #[command(subcommand)]
+        verb: storage::StorageVerb,
     },
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]

@@ -6,7 +6,7 @@
 //! of its own below `verbs`; start at [`verbs::run`].
 //!
 //! Exit codes: 0 done (also after SIGTERM), 1 failed or not running, 2 wrong
-//! usage, 3 an objection of `access`, 130 interrupted before it was ready or by a second signal.
+//! usage, 3 an objection of `access` or `storage fsck`, 130 interrupted before it was ready or by a second signal.
 
 mod args;
 mod failure;

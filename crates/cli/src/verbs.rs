@@ -16,12 +16,14 @@ mod postgres;
 mod serve;
 mod status;
 mod stop;
+mod storage;
 
 use std::process::ExitCode;
 
 use server::app::Context;
 use server::config::{Flag, Mode};
 
+use crate::args::storage::StorageVerb;
 use crate::args::{AccessVerb, Args, DbVerb, GenVerb, MigrationVerb, Verb};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -74,6 +76,9 @@ pub(crate) async fn run(
                 AccessVerb::Report(args) => Box::pin(access::report(&scene, args)).await,
             };
         }
+        Verb::Storage {
+            verb: StorageVerb::Fsck(args),
+        } => return Box::pin(storage::fsck(&scene, args)).await,
         Verb::Status(args) => status::run(&scene, &args),
         Verb::Stop => stop::run(&scene).await,
         Verb::Db { verb } => match verb {

@@ -11,6 +11,7 @@ mod check;
 mod key;
 mod nearest;
 mod sources;
+mod storage;
 mod table;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use all::KEYS;
 pub use backup::BackupConfig;
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
+pub use storage::StorageConfig;
 
 /// Which command is running; some defaults differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,19 +126,6 @@ pub struct JobsConfig {
     pub keep: Duration,
     /// How long sessions that were deleted are kept.
     pub keep_sessions: Duration,
-}
-
-/// Files.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    /// At all.
-    pub enabled: bool,
-    /// The most bytes of one file.
-    pub file_size_limit: u64,
-    /// Where their bytes are: a folder; none means one beside the database.
-    pub folder: Option<PathBuf>,
-    /// For how long an unfinished resumable upload waits for its next bytes.
-    pub resumable_expire_after: Duration,
 }
 
 /// The built-in inbox.

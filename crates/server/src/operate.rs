@@ -9,6 +9,7 @@ mod api_keys;
 pub mod backup;
 mod examine;
 pub mod remote;
+pub mod storage;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

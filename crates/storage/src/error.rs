@@ -264,6 +264,11 @@ impl From<BlobError> for StorageError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::NotFound => Self::no_such_key(),
+            BlobError::Full => {
+                let status = StatusCode::INSUFFICIENT_STORAGE;
+                let message = "There is no space left for files";
+                Self::plain(status, "InsufficientStorage", message).answered_with(status)
+            }
             other => Self::internal(other),
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
+use crate::keeping::{Books, Sweeper};
 use crate::ports::Signer;
 use crate::render::{Studio, StudioConfig};
 use crate::store::{Store, StoreParts};
@@ -73,12 +74,17 @@ impl Storage {
     /// Builds the room.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
+        let removed = Arc::new(Notify::new());
+        let books = Books::new(parts.pool.clone(), &parts.role);
+        let sweeper = Sweeper::new(books, parts.blobs.clone(), parts.clock.clone());
+        let sweeping = sweeper.keep_swept(Arc::clone(&removed), parts.tasks.token());
+        parts.tasks.spawn("sweep files", sweeping);
         let store = Store::new(StoreParts {
             requests: parts.requests,
             pool: parts.pool,
             role: parts.role,
             file_size_limit: parts.config.file_size_limit,
-            removed: Arc::new(Notify::new()),
+            removed,
             clock: parts.clock.clone(),
             rng: parts.rng.clone(),
         });

@@ -1,37 +1,13 @@
 //! All settings together: those of [`super::table`], and the sections that
 //! have a file of their own.
 
-use super::key::{Key, Kind, key};
-use super::{backup, table};
+use super::key::{Key, count, joined};
+use super::{backup, storage, table};
 
 /// Every setting, in the order in which it is explained.
-pub static KEYS: &[Key] = &joined(table::OWN, &backup::KEYS);
+pub static KEYS: &[Key] = &joined::<{ count(SECTIONS) }>(SECTIONS);
 
-const COUNT: usize = table::OWN.len() + backup::KEYS.len();
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "it runs in the compiler, and the place is below the count"
-)]
-const fn joined(first: &[Key], then: &[Key]) -> [Key; COUNT] {
-    let mut all = [key("", Kind::Text, "", ""); COUNT];
-    let (mut rest, mut place) = ((first, then), 0);
-    while place < COUNT {
-        rest = match rest {
-            ([one, first @ ..], then) => {
-                all[place] = *one;
-                (first, then)
-            }
-            ([], [one, then @ ..]) => {
-                all[place] = *one;
-                (&[], then)
-            }
-            ([], []) => return all,
-        };
-        place += 1;
-    }
-    all
-}
+const SECTIONS: &[&[Key]] = &[table::OWN, &storage::KEYS, &backup::KEYS];
 
 /// The setting with this path; two sections also go by a longer name.
 #[must_use]

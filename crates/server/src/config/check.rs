@@ -2,7 +2,6 @@
 //! who said it and what was expected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, StorageConfig, TxEnd,
+    RestConfig, TxEnd, storage,
 };
 use crate::gateway::RolePath;
 
@@ -51,26 +50,9 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             keep_sessions: merged.span("jobs.keep_sessions")?,
         },
         backup: backup::check(mode, merged)?,
-        storage: storage(merged)?,
+        storage: storage::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
-    })
-}
-
-fn storage(merged: &Merged) -> Result<StorageConfig, ConfigError> {
-    let url = merged.text("storage.url");
-    let folder = url.strip_prefix("file://").unwrap_or(url);
-    if folder.contains("://") {
-        return Err(merged.invalid("storage.url", "expected a folder"));
-    }
-    Ok(StorageConfig {
-        enabled: merged.flag("storage.enabled")?,
-        file_size_limit: match merged.text("storage.file_size_limit") {
-            "unlimited" => u64::MAX,
-            _ => merged.size("storage.file_size_limit")?,
-        },
-        folder: (!folder.is_empty()).then(|| PathBuf::from(folder)),
-        resumable_expire_after: merged.span("storage.resumable_expire_after")?,
     })
 }
 
@@ -315,7 +297,7 @@ impl Merged {
             .map(str::to_owned)
     }
 
-    fn secret(&self, path: &str) -> Option<Secret> {
+    pub(super) fn secret(&self, path: &str) -> Option<Secret> {
         self.optional(path).map(Secret::new)
     }
 
@@ -343,7 +325,7 @@ impl Merged {
         }
     }
 
-    fn size(&self, path: &str) -> Result<u64, ConfigError> {
+    pub(super) fn size(&self, path: &str) -> Result<u64, ConfigError> {
         let (number, unit) = number_and_unit(self.text(path));
         let factor = match unit {
             "" | "B" => 1,

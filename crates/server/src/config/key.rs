@@ -81,3 +81,27 @@ impl Key {
         self
     }
 }
+
+/// How many rows these sections have.
+pub(super) const fn count(sections: &[&[Key]]) -> usize {
+    match sections {
+        [first, rest @ ..] => first.len() + count(rest),
+        [] => 0,
+    }
+}
+
+/// The rows of these sections, one after the other.
+#[expect(clippy::indexing_slicing, reason = "worked out when it is compiled")]
+pub(super) const fn joined<const N: usize>(sections: &[&[Key]]) -> [Key; N] {
+    let mut all = [sections[0][0]; N];
+    let (mut section, mut next) = (0, 0);
+    while section < sections.len() {
+        let mut row = 0;
+        while row < sections[section].len() {
+            all[next] = sections[section][row];
+            (row, next) = (row + 1, next + 1);
+        }
+        section += 1;
+    }
+    all
+}

@@ -123,8 +123,8 @@ const OWN_PREFIX: &str = "FERROBASE__";
 const POSTGREST_PREFIX: &str = "PGRST_";
 const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
 const APP_SETTINGS_SECTION: &str = "app_settings";
-/// Below it, each app has a section of its own.
-const APPS_SECTION: &str = "apps";
+/// Below these are sections of their own: of each app, and of where files are.
+const NESTED_SECTIONS: [&str; 2] = ["apps", "storage"];
 
 pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {
     let mut merged = Merged {
@@ -168,8 +168,8 @@ impl Merged {
         self.settings.insert(key.path, Setting { value, origin });
     }
 
-    /// `ferrobase.toml`: sections of one level, but for those of apps, nothing
-    /// unknown.
+    /// `ferrobase.toml`: sections of one level, but for those of apps and of
+    /// where files are, nothing unknown.
     fn file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let origin = Origin::File(name.to_owned());
         let parsed: toml::Table =
@@ -191,9 +191,9 @@ impl Merged {
                     continue;
                 }
                 match value {
-                    toml::Value::Table(of_app) if section == APPS_SECTION => {
+                    toml::Value::Table(within) if NESTED_SECTIONS.contains(&section.as_str()) => {
                         let section = format!("{section}.{name}");
-                        for (name, value) in of_app {
+                        for (name, value) in within {
                             self.said(&section, &name, &value, &origin)?;
                         }
                     }

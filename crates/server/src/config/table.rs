@@ -157,25 +157,6 @@ pub(super) const OWN: &[Key] = &[
         "720h",
         "How long a deleted session is kept before it is removed with everything that belongs to it.",
     ),
-    key("storage.enabled", Kind::Flag, "true", "Serve files."),
-    key(
-        "storage.file_size_limit",
-        Kind::Size,
-        "50MiB",
-        "The most bytes of one file; buckets may allow less.",
-    ),
-    key(
-        "storage.url",
-        Kind::Text,
-        "",
-        "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
-    ),
-    key(
-        "storage.resumable_expire_after",
-        Kind::Span,
-        "24h",
-        "How long an unfinished resumable upload waits for its next bytes.",
-    ),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",

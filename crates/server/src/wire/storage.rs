@@ -51,19 +51,7 @@ pub(crate) fn room(
     context: &Context,
 ) -> Result<Arc<Storage>, StartError> {
     let (front, back) = given.tasks;
-    let folder = folder(config);
-    let blobs = Blobs::local(
-        &folder,
-        BlobsGiven {
-            clock: context.clock.clone(),
-            rng: context.rng.clone(),
-            tasks: back.clone(),
-        },
-    );
-    let blobs = blobs.map_err(|source| StartError::Files {
-        path: folder.display().to_string(),
-        source,
-    })?;
+    let blobs = bytes(config, context, back)?;
     Ok(Storage::new(Parts {
         config: Behaviour {
             file_size_limit: config.storage.file_size_limit,
@@ -83,6 +71,30 @@ pub(crate) fn room(
         clock: context.clock.clone(),
         rng: context.rng.clone(),
     }))
+}
+
+/// Where the bytes are.
+pub(crate) fn bytes(
+    config: &Config,
+    context: &Context,
+    tasks: &Tasks,
+) -> Result<Blobs, StartError> {
+    let given = BlobsGiven {
+        clock: context.clock.clone(),
+        rng: context.rng.clone(),
+        tasks: tasks.clone(),
+    };
+    if let Some(s3) = &config.storage.s3 {
+        return Blobs::s3(s3, given).map_err(|error| StartError::Files {
+            path: format!("s3://{}", s3.bucket),
+            source: std::io::Error::other(error),
+        });
+    }
+    let folder = folder(config);
+    Blobs::local(&folder, given).map_err(|source| StartError::Files {
+        path: folder.display().to_string(),
+        source,
+    })
 }
 
 /// The room as the gateway sees it. It words refusals itself, since public

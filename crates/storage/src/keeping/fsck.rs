@@ -156,9 +156,9 @@ impl Fsck {
                     continue;
                 }
                 report.problems += 1;
-                let lost = matches!(problem, Problem::Missing { .. });
+                let missing = matches!(problem, Problem::Missing { .. });
                 tell(problem);
-                if lost && self.forget {
+                if missing && self.forget {
                     books.forget(entry).await?;
                     report.repaired += 1;
                 }
@@ -231,8 +231,8 @@ impl Fsck {
         report: &mut Report,
         tell: &mut (impl FnMut(Problem) + Send),
     ) -> Result<(), KeepingError> {
-        let mut names = blobs.list(None).try_chunks(PAGE);
-        while let Some(page) = names.try_next().await.map_err(|error| error.1)? {
+        let mut listed = blobs.list(None).try_chunks(PAGE);
+        while let Some(page) = listed.try_next().await.map_err(|error| error.1)? {
             let ids: Vec<BlobId> = page.iter().map(|(id, _)| *id).collect();
             let named = books.named(&ids).await?;
             let waiting = books.waiting(&ids).await?;

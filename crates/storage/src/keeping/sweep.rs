@@ -110,10 +110,10 @@ impl Sweeper {
     async fn orphans(&self, up_to: Option<BlobId>) -> Result<u64, KeepingError> {
         let settled = self.settled();
         let from = up_to.map(|id| id.earlier(self.blobs.named_late()));
-        let mut names = self.blobs.list(from).try_chunks(AT_ONCE);
+        let mut listed = self.blobs.list(from).try_chunks(AT_ONCE);
         let mut removed = 0;
         for _ in 0..ROUNDS_MAX {
-            let page = names.try_next().await.map_err(|error| error.1)?;
+            let page = listed.try_next().await.map_err(|error| error.1)?;
             let ids = page.unwrap_or_default().into_iter().map(|(id, _)| id);
             let page: Vec<BlobId> = ids.take_while(|id| *id < settled).collect();
             let Some(leave) = self.books.leave(true).await? else {

@@ -67,8 +67,7 @@ impl Scene {
             .sums
             .to_bytes()
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let said = format!("{id} {} {sums}", written.size);
         let sql =
             "WITH said AS MATERIALIZED (SELECT set_config('storage_engine.written', $3, false))
@@ -247,6 +246,7 @@ async fn uploads_that_nobody_goes_on_with_end() {
     scene.end().await;
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test]
 async fn fsck_finds_what_is_wrong_and_repairs_what_can_be() {
     let mut scene = Scene::new().await;
@@ -337,5 +337,30 @@ async fn fsck_finds_what_is_wrong_and_repairs_what_can_be() {
     );
     let (_, problems) = scene.fsck(Fsck::default()).await;
     assert_eq!(kinds(&problems), "Size");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_resumable_upload_protects_its_bytes_until_it_is_over() {
+    let mut scene = Scene::new().await;
+    let (open, over) = (
+        scene.blobs.begin_append().await,
+        scene.blobs.begin_append().await,
+    );
+    let (open, over) = (open.expect("begun"), over.expect("begun"));
+    scene.blobs.seal(over, 0).await.expect("sealed");
+    let row = |number: u32, blob: BlobId, finished: &str| {
+        format!(
+            "INSERT INTO storage_engine.tus_uploads (id, blob, kind, begun_by, bucket_id, name, metadata, upsert, most, expires_at, finished_at)
+             VALUES (repeat('{number}', 32), '{blob}', 'whole', 'somebody', 'docs', 'a', '', false, 10, now(), {finished});"
+        )
+    };
+    let rows = row(1, open, "NULL") + &row(2, over, "now()");
+    scene.script(&rows).await;
+    scene.clock.advance(2 * HOUR);
+    let swept = scene.sweeper().sweep_once().await.expect("swept");
+    assert_eq!((swept.unfinished, swept.orphans), (0, 1));
+    assert_eq!(scene.blobs.unfinished().await.expect("a list"), [open]);
+    assert!(!scene.there(over).await);
     scene.end().await;
 }

@@ -20,6 +20,10 @@ use super::temporary::Temporary;
 /// of a quarter million of them.
 const PIECES_MAX: usize = 256;
 
+/// A long upload is synced each time it has grown by so much, while more comes:
+/// else all of it would wait for the disk at its end, and in memory until then.
+const SYNC_EVERY: u64 = 32 << 20;
+
 /// What becomes of the bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal {
@@ -43,6 +47,8 @@ pub(in super::super) struct Writer {
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     writing: Option<Answer<io::Result<()>>>,
+    syncing: Option<Answer<io::Result<()>>>,
+    unsynced: u64,
     hashing: Hashing,
 }
 
@@ -68,6 +74,8 @@ impl Writer {
             gathered: Vec::new(),
             gathered_bytes: 0,
             writing: None,
+            syncing: None,
+            unsynced: 0,
             hashing: Hashing::Idle(Box::new(Hashes::new())),
         }
     }
@@ -88,6 +96,14 @@ impl Writer {
     async fn hand_over(&mut self) -> Result<(), BlobError> {
         let mut hashes = self.settle().await?;
         let file = self.file().await?;
+        if self.unsynced >= SYNC_EVERY {
+            self.synced().await?;
+            let file = Arc::clone(&file);
+            let sync = move || file.file().sync_data();
+            self.syncing = Some(self.local.0.pool.begin(Kind::Sync, sync).await);
+            self.unsynced = 0;
+        }
+        self.unsynced += self.gathered_bytes as u64;
         let chunk: Arc<[Bytes]> = mem::take(&mut self.gathered).into();
         let at = self.at;
         self.at += self.gathered_bytes as u64;
@@ -116,6 +132,15 @@ impl Writer {
         }
     }
 
+    /// Waits for the sync that runs. The kernel tells of a failed one once, so
+    /// this is where it counts.
+    async fn synced(&mut self) -> Result<(), BlobError> {
+        match self.syncing.take() {
+            Some(syncing) => Ok(syncing.get().await??),
+            None => Ok(()),
+        }
+    }
+
     async fn file(&mut self) -> Result<Arc<Temporary>, BlobError> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
@@ -128,6 +153,7 @@ impl Writer {
 
     pub(in super::super) async fn finish(mut self) -> Result<(BlobId, Written), BlobError> {
         let mut hashes = self.settle().await?;
+        self.synced().await?;
         let chunk = mem::take(&mut self.gathered);
         let (file, goal, at, local) = (self.file.take(), self.goal, self.at, self.local.clone());
         let publish = move || {

@@ -85,13 +85,11 @@ impl S3 {
 /// A stream that ends when nothing comes for too long.
 fn watched(stream: BoxStream<'static, object_store::Result<Bytes>>) -> Chunks {
     let go_on = |mut stream: BoxStream<'static, object_store::Result<Bytes>>| async move {
-        match tokio::time::timeout(IDLE, stream.next()).await {
-            Ok(next) => Some((next?.map_err(failed), stream)),
-            Err(_) => {
-                let late = BlobError::Io(io::ErrorKind::TimedOut.into());
-                Some((Err(late), stream::empty().boxed()))
-            }
+        if let Ok(next) = tokio::time::timeout(IDLE, stream.next()).await {
+            return Some((next?.map_err(failed), stream));
         }
+        let late = BlobError::Io(io::ErrorKind::TimedOut.into());
+        Some((Err(late), stream::empty().boxed()))
     };
     stream::unfold(stream, go_on).boxed()
 }

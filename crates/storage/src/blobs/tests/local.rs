@@ -114,3 +114,76 @@ fn left_in(folder: &Path) -> Vec<String> {
         .map(|name| name.to_string_lossy().into_owned())
         .collect()
 }
+
+/// A disk of two megabytes; none where that is not allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(folder.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .output();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_says_so_and_keeps_nothing_of_what_did_not_fit() {
+    let Some(disk) = SmallDisk::new() else {
+        return;
+    };
+    let folder = disk.0.path();
+    let blobs = Blobs::local(folder, given()).expect("opens");
+    let (kept, written) = put(&blobs, &bytes(500_000, 1)).await;
+    let too_much = try_write(blobs.create().await, 3 << 20).await;
+    assert!(matches!(too_much, Err(BlobError::Full)), "{too_much:?}");
+    let upload = blobs.begin_multipart().await.expect("begun");
+    let too_much = try_write(blobs.write_part(upload, 1).await, 3 << 20).await;
+    assert!(matches!(too_much, Err(BlobError::Full)), "{too_much:?}");
+    blobs.discard(upload).await.expect("discarded");
+    let growing = blobs.begin_append().await.expect("begun");
+    try_write(blobs.append(growing, 0).await, 1000)
+        .await
+        .expect("fits");
+    let too_much = try_write(blobs.append(growing, 1000).await, 3 << 20).await;
+    assert!(matches!(too_much, Err(BlobError::Full)), "{too_much:?}");
+    // What was acknowledged is there, and the rest gives its room back.
+    let whole = blobs.seal(growing, 1000).await.expect("sealed");
+    assert_eq!(whole.size, 1000);
+    blobs.verify(kept, &written.sums).await.expect("untouched");
+    let began = Instant::now();
+    while !left_in(&folder.join("incoming")).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "still there");
+        tokio::task::yield_now().await;
+    }
+    put(&blobs, &bytes(1_000_000, 2)).await;
+}
+
+async fn try_write(writer: Result<Writer, BlobError>, size: usize) -> Result<(), BlobError> {
+    let mut writer = writer?;
+    for piece in bytes(size, 3).chunks(100_000) {
+        writer.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    writer.finish().await.map(drop)
+}
+
+#[tokio::test]
+async fn a_long_upload_is_synced_while_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let (id, written) = put(&blobs, &bytes(70 << 20, 4)).await;
+    assert_eq!(written.size, 70 << 20);
+    blobs.verify(id, &written.sums).await.expect("the same");
+}

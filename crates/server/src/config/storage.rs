@@ -1,0 +1,119 @@
+//! Settings of files: their rows of the table, their form, their check.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use storage::blobs::S3Config;
+
+use super::ConfigError;
+use super::key::{Key, Kind, key};
+use super::sources::Merged;
+
+/// The rows of section `storage`.
+pub(super) const KEYS: [Key; 9] = [
+    key("storage.enabled", Kind::Flag, "true", "Serve files."),
+    key(
+        "storage.file_size_limit",
+        Kind::Size,
+        "50MiB",
+        "The most bytes of one file; buckets may allow less.",
+    ),
+    key(
+        "storage.url",
+        Kind::Text,
+        "",
+        "Where the bytes of files are: a folder, or `s3://bucket`; empty means `files` in `db.data_dir`.",
+    ),
+    key(
+        "storage.resumable_expire_after",
+        Kind::Span,
+        "24h",
+        "How long an unfinished resumable upload waits for its next bytes.",
+    ),
+    key(
+        "storage.s3.endpoint",
+        Kind::Text,
+        "",
+        "Address of the S3 service; empty means AWS.",
+    ),
+    key(
+        "storage.s3.region",
+        Kind::Text,
+        "us-east-1",
+        "Region of the bucket; some services want `auto`.",
+    ),
+    key(
+        "storage.s3.access_key_id",
+        Kind::Text,
+        "",
+        "Who we are at the S3 service.",
+    ),
+    key(
+        "storage.s3.secret_access_key",
+        Kind::Text,
+        "",
+        "The secret that belongs to it.",
+    )
+    .secret(),
+    key(
+        "storage.s3.path_style",
+        Kind::Flag,
+        "true",
+        "The bucket is in the path of addresses, not in the host's name.",
+    ),
+];
+
+/// Files.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// At all.
+    pub enabled: bool,
+    /// The most bytes of one file.
+    pub file_size_limit: u64,
+    /// Where their bytes are: a folder; none means one beside the database.
+    pub folder: Option<PathBuf>,
+    /// For how long an unfinished resumable upload waits for its next bytes.
+    pub resumable_expire_after: Duration,
+    /// In a bucket instead.
+    pub s3: Option<S3Config>,
+}
+
+pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
+    let url = merged.text("storage.url");
+    let bucket = url.strip_prefix("s3://");
+    let folder = url.strip_prefix("file://").unwrap_or(url);
+    if bucket.is_none() && folder.contains("://") {
+        return Err(merged.invalid("storage.url", "expected a folder or s3://bucket"));
+    }
+    Ok(StorageConfig {
+        enabled: merged.flag("storage.enabled")?,
+        file_size_limit: match merged.text("storage.file_size_limit") {
+            "unlimited" => u64::MAX,
+            _ => merged.size("storage.file_size_limit")?,
+        },
+        folder: (bucket.is_none() && !folder.is_empty()).then(|| PathBuf::from(folder)),
+        resumable_expire_after: merged.span("storage.resumable_expire_after")?,
+        s3: bucket.map(|bucket| s3(merged, bucket)).transpose()?,
+    })
+}
+
+fn s3(merged: &Merged, bucket: &str) -> Result<S3Config, ConfigError> {
+    if bucket.is_empty() || bucket.contains('/') {
+        return Err(merged.invalid("storage.url", "expected s3://bucket, without a folder"));
+    }
+    let endpoint = merged.text("storage.s3.endpoint");
+    let schemes = ["http://", "https://"];
+    if !endpoint.is_empty() && !schemes.iter().any(|scheme| endpoint.starts_with(scheme)) {
+        return Err(merged.invalid("storage.s3.endpoint", "expected http:// or https://"));
+    }
+    let secret = merged.secret("storage.s3.secret_access_key");
+    let missing = || merged.invalid("storage.s3.secret_access_key", "expected a secret");
+    Ok(S3Config {
+        endpoint: (!endpoint.is_empty()).then(|| endpoint.to_owned()),
+        region: merged.text("storage.s3.region").to_owned(),
+        bucket: bucket.to_owned(),
+        access_key_id: merged.text("storage.s3.access_key_id").to_owned(),
+        secret_access_key: secret.ok_or_else(missing)?,
+        path_style: merged.flag("storage.s3.path_style")?,
+    })
+}
