@@ -93,6 +93,11 @@ impl Checksum {
         }
     }
 
+    /// The header or trailer that carries it.
+    pub(crate) fn header(&self) -> &'static str {
+        self.algorithm.header()
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
             State::Crc(crc, _) => crc.update(bytes),

@@ -1,0 +1,116 @@
+//! What is true of folders: what is left behind, and who cleans up.
+
+use super::*;
+
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_folder_does_what_every_store_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    suite::check(&blobs).await;
+    for left in ["incoming", "parts", "growing"] {
+        assert_eq!(
+            left_in(&folder.path().join(left)),
+            Vec::<String>::new(),
+            "{left}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_finished_never_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let mut writer = blobs.create().await.expect("a writer");
+    writer
+        .write(bytes(3 * CHUNK, 1).into())
+        .await
+        .expect("taken");
+    assert_eq!(left_in(&folder.path().join("incoming")).len(), 1);
+    drop(writer);
+    // A thread removes the file, and says so to nobody.
+    let began = Instant::now();
+    while !left_in(&folder.path().join("incoming")).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "still there");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(names(&blobs, None).await, []);
+}
+
+#[tokio::test]
+async fn the_next_start_cleans_up_but_never_while_somebody_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let incoming = folder.path().join("incoming");
+    let first = Blobs::local(folder.path(), given()).expect("opens");
+    let (id, _) = put(&first, b"finished").await;
+    std::fs::write(incoming.join("left"), "x").expect("written");
+    let second = Blobs::local(folder.path(), given()).expect("opens");
+    assert_eq!(left_in(&incoming), ["left"]);
+    drop((first, second));
+    // Threads that still end hold the folder for a moment.
+    let began = Instant::now();
+    while !left_in(&incoming).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "still there");
+        let third = Blobs::local(folder.path(), given()).expect("opens");
+        assert_eq!(get(&third, id, None).await, b"finished");
+    }
+}
+
+#[tokio::test]
+async fn many_small_uploads_at_once_are_all_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let mut uploads = Vec::new();
+    for number in 0..200_u8 {
+        let blobs = blobs.clone();
+        uploads.push(async move { put(&blobs, &bytes(4096, number)).await.0 });
+    }
+    let ids = futures_util::future::join_all(uploads).await;
+    for (number, id) in (0..).zip(ids) {
+        assert!(get(&blobs, id, None).await == bytes(4096, number));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_a_link_and_files_are_for_nobody_else() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let (id, _) = put(&blobs, b"some").await;
+    let copy = blobs.copy(id).await.expect("copied");
+    let look = |id| std::fs::metadata(blobs.local_path(id).expect("a file")).expect("there");
+    assert_eq!(look(id).ino(), look(copy).ino());
+    assert_eq!(look(id).mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_upload_byte_by_byte_keeps_a_short_list() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = Blobs::local(folder.path(), given()).expect("opens");
+    let id = blobs.begin_append().await.expect("begun");
+    // As many records as there may be, without the requests that make them.
+    let content = bytes(4096, 9);
+    let records: Vec<u8> = content
+        .iter()
+        .flat_map(|byte| {
+            let byte = [*byte];
+            [&1_u64.to_be_bytes()[..], &md5(&byte), &sha256(&byte)].concat()
+        })
+        .collect();
+    let growing = folder.path().join("growing");
+    std::fs::write(growing.join(id.to_string()), &content).expect("written");
+    std::fs::write(growing.join(format!("{id}.sums")), records).expect("written");
+    write(blobs.append(id, 4096).await.expect("a writer"), b"more").await;
+    let whole = blobs.seal(id, 4100).await.expect("sealed");
+    assert_eq!(whole.parts, Some(2));
+    agree(&whole, &[&content[..], b"more"].concat());
+}
+
+fn left_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
