@@ -40,6 +40,7 @@ use self::settings::{Launch, Tuning};
 use self::supervise::Supervisor;
 use crate::Target;
 
+pub(crate) use self::binaries::find_clients;
 pub use self::binaries::{Binaries, Found, MAJORS, Search, find};
 pub use self::error::ClusterError;
 pub use self::install::{can_install, install_distribution_package, install_hint};

@@ -9,6 +9,8 @@
 //! * [`SqlBuf`]: the only way to build SQL.
 //! * [`catalog`]: what the database looks like.
 //! * [`cluster`]: the PostgreSQL that we start and look after.
+//! * [`dump`]: a whole database in PostgreSQL's own archive format, and back.
+//! * [`fence`]: who removes files waits while a backup copies them.
 //! * [`migrate`]: our own schema.
 //!
 //! Invariants: no dialect is known here; nothing here reads the environment;
@@ -16,7 +18,9 @@
 
 pub mod catalog;
 pub mod cluster;
+pub mod dump;
 mod error;
+pub mod fence;
 pub mod migrate;
 mod open_tx;
 mod pool;

@@ -128,6 +128,11 @@ impl Turn<'_> {
                 return Err(Refusal::Conflict);
             }
         }
+        let waits_for_us =
+            |child: &Id| !self.job(*child).state.is_over() && self.waits_for(*child, id);
+        if until == Until::Children && self.job(id).children.iter().any(waits_for_us) {
+            return Err(Refusal::Cycle);
+        }
         let step = self.world.steps.entry((id, key)).or_insert(Step {
             state: StepState::Waiting,
             epoch,

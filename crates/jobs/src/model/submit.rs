@@ -1,6 +1,6 @@
 //! How jobs come to be: all of a submission, or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::event::{Answer, Link, Refusal, Spec};
 use super::turn::{Said, Turn};
@@ -96,7 +96,7 @@ impl Turn<'_> {
             }
             _ => Refusal::Invalid,
         })?;
-        if (0..specs.len()).any(|place| self.waits_for_own_group(specs, below, place)) {
+        if (0..specs.len()).any(|place| self.waits_for_itself(specs, below, place)) {
             return Err(Refusal::Cycle);
         }
         let mut order: Vec<usize> = (0..specs.len()).collect();
@@ -104,54 +104,66 @@ impl Turn<'_> {
         Ok(order)
     }
 
-    /// Whether a job would wait, over however many others, for a group above
-    /// it that is there already.
-    fn waits_for_own_group(&self, specs: &[Spec], below: Option<Id>, place: usize) -> bool {
-        let mut groups = BTreeSet::new();
-        let mut above = Self::top(specs, below, place);
-        while let Some(one) = above {
-            let job = self.job(one);
-            if job.is_group {
-                groups.insert(one);
+    /// Whether a new job would wait for itself, over however many others. What
+    /// is over counts as well: somebody may try it again.
+    fn waits_for_itself(&self, specs: &[Spec], below: Option<Id>, place: usize) -> bool {
+        let mut seen: Vec<Link> = Vec::new();
+        let mut open = waits_of_new(specs, place);
+        while let Some(link) = open.pop() {
+            if link == Link::New(place) {
+                return true;
             }
-            above = job.parent;
-        }
-        let mut seen: Vec<Link> = vec![Link::New(place)];
-        let mut next = 0;
-        while let Some(link) = seen.get(next).copied() {
-            next += 1;
-            let mut waits = match link {
+            if seen.contains(&link) {
+                continue;
+            }
+            seen.push(link);
+            open.extend(match link {
                 Link::New(of) => waits_of_new(specs, of),
-                Link::Old(id) if groups.contains(&id) => return true,
-                Link::Old(id) => self.waits_of_old(id),
-            };
-            waits.retain(|link| !seen.contains(link));
-            seen.extend(waits);
+                Link::Old(id) => self.waits_of_old(specs, below, id),
+            });
         }
         false
     }
 
-    /// The lowest job above a new one that is there already.
-    fn top(specs: &[Spec], below: Option<Id>, place: usize) -> Option<Id> {
-        let mut spec = specs.get(place)?;
-        for _ in specs {
-            match spec.parent {
-                Some(Link::New(of)) => spec = specs.get(of)?,
-                Some(Link::Old(id)) => return Some(id),
-                None => return below,
-            }
+    /// Whom a job that is there already waits for, or will.
+    fn waits_of_old(&self, specs: &[Spec], below: Option<Id>, id: Id) -> Vec<Link> {
+        let job = self.job(id);
+        let on = job.dependencies.iter().map(|edge| Link::Old(edge.on));
+        if !awaits_children(job) {
+            return on.collect();
         }
-        None
+        let olds = job.children.iter().copied().map(Link::Old);
+        let news = specs
+            .iter()
+            .enumerate()
+            .filter(|(_, spec)| match spec.parent {
+                Some(Link::Old(parent)) => parent == id,
+                Some(Link::New(_)) => false,
+                None => below == Some(id),
+            });
+        let news = news.map(|(place, _)| Link::New(place));
+        on.chain(olds).chain(news).collect()
     }
 
-    fn waits_of_old(&self, id: Id) -> Vec<Link> {
-        let job = self.job(id);
-        let children: &[Id] = if job.is_group { &job.children } else { &[] };
-        let on = job.dependencies.iter().map(|edge| edge.on);
-        let open = on
-            .chain(children.iter().copied())
-            .filter(|one| !self.job(*one).state.is_over());
-        open.map(Link::Old).collect()
+    /// Whether a job waits for another one, over however many others.
+    pub(super) fn waits_for(&self, from: Id, to: Id) -> bool {
+        let mut seen: Vec<Id> = Vec::new();
+        let mut open = vec![from];
+        while let Some(id) = open.pop() {
+            if id == to {
+                return true;
+            }
+            if seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            let waits = self.waits_of_old(&[], None, id);
+            open.extend(waits.into_iter().filter_map(|link| match link {
+                Link::Old(id) => Some(id),
+                Link::New(_) => None,
+            }));
+        }
+        false
     }
 
     /// Whose it will be: a child is its parent's owner's.
@@ -305,6 +317,13 @@ impl Turn<'_> {
         job.paused_from = Some(from.map_or(PausedFrom::Ready, PausedFrom::Waiting));
         job.state = State::Paused;
     }
+}
+
+/// Whether a job cannot go on before its children are over.
+fn awaits_children(job: &Job) -> bool {
+    job.is_group
+        || job.waiting == Some(Waiting::Children)
+        || job.paused_from == Some(PausedFrom::Waiting(Waiting::Children))
 }
 
 /// Whom a job of a submission waits for.

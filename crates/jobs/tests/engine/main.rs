@@ -1,6 +1,6 @@
 //! The engine's functions on a real PostgreSQL, called as the role that the
 //! server calls them as. [`submit`], [`running`], [`graph`] and [`control`]
-//! hold each rule; [`races`] puts two sessions where they could hurt one
+//! hold each rule, [`circles`] what would never end; [`races`] puts two sessions where they could hurt one
 //! another and [`storm`] thirty-two; [`events`] and [`checker`] are about what
 //! watches the rest; [`scale`] is about ten thousand of everything.
 //! Nearly every test ends with `work_engine.check()`, which must find nothing.
@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod checker;
+mod circles;
 mod control;
 mod events;
 mod graph;

@@ -45,7 +45,7 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 }
@@ -57,12 +57,40 @@ pub struct Found {
     pub usable: Vec<Binaries>,
     /// Every folder looked into.
     pub searched: Vec<PathBuf>,
+    wanted: Wanted,
+}
+
+/// The program that tells the version, and one that must lie beside it.
+#[derive(Clone, Copy, Debug)]
+struct Wanted(&'static str, &'static str);
+
+const SERVER: Wanted = Wanted("postgres", "initdb");
+const CLIENTS: Wanted = Wanted("pg_dump", "pg_restore");
+
+impl Default for Wanted {
+    fn default() -> Self {
+        SERVER
+    }
 }
 
 /// Looks through all known places and asks each `postgres` for its version.
 #[must_use]
 pub fn find(search: &Search) -> Found {
-    let mut found = Found::default();
+    look_for(search, SERVER)
+}
+
+/// The same for programs that copy databases: they may be installed without
+/// a server.
+#[must_use]
+pub(crate) fn find_clients(search: &Search) -> Found {
+    look_for(search, CLIENTS)
+}
+
+fn look_for(search: &Search, wanted: Wanted) -> Found {
+    let mut found = Found {
+        wanted,
+        ..Found::default()
+    };
     if let Some(dir) = &search.bindir {
         found.look(dir);
         return found;
@@ -75,7 +103,7 @@ pub fn find(search: &Search) -> Found {
     // A relative entry would let the folder we are started in choose what
     // root runs.
     on_path.retain(|dir| dir.is_absolute());
-    for dir in on_path.iter().filter(|dir| dir.join("postgres").exists()) {
+    for dir in on_path.iter().filter(|dir| dir.join(wanted.0).exists()) {
         found.look(dir);
     }
     for (parent, prefix) in VERSIONED {
@@ -147,16 +175,17 @@ impl Found {
     fn consider(&mut self, dir: &Path) {
         // The file is resolved, not the folder: /usr/local/bin/postgres may be
         // a lone link into the folder that also holds initdb.
-        let Ok(postgres) = fs::canonicalize(dir.join("postgres")) else {
+        let Wanted(program, beside) = self.wanted;
+        let Ok(program) = fs::canonicalize(dir.join(program)) else {
             return;
         };
-        let Some(dir) = postgres.parent() else {
+        let Some(dir) = program.parent() else {
             return;
         };
-        if !dir.join("initdb").exists() || self.usable.iter().any(|one| one.dir == dir) {
+        if !dir.join(beside).exists() || self.usable.iter().any(|one| one.dir == dir) {
             return;
         }
-        let Some((major, minor)) = output(&postgres, "--version").and_then(|text| version(&text))
+        let Some((major, minor)) = output(&program, "--version").and_then(|text| version(&text))
         else {
             return;
         };
@@ -231,6 +260,7 @@ mod tests {
                 })
                 .collect(),
             searched: vec![PathBuf::from("/pg")],
+            ..Found::default()
         }
     }
 

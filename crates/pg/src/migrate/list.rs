@@ -57,4 +57,10 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(38, "session_outside", "0038_session_outside.sql"),
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
+    migration!(41, "work_circles", "0041_work_circles.sql"),
+    migration!(42, "storage", "0042_storage.sql"),
+    migration!(43, "storage_functions", "0043_storage_functions.sql"),
+    migration!(44, "storage_listing", "0044_storage_listing.sql"),
+    migration!(45, "storage_search", "0045_storage_search.sql"),
+    migration!(46, "storage_engine", "0046_storage_engine.sql"),
 ];

@@ -1,0 +1,103 @@
+//! What buckets and objects may be called.
+//!
+//! The rules are the official server's: letters and digits of ASCII and the
+//! punctuation that S3 calls safe. Beyond them a name has no step to itself or
+//! upwards (`.` and `..`), since names become paths wherever files are exported,
+//! and at most as many bytes as a key of S3.
+
+use std::fmt;
+
+use crate::error::{Result, StorageError};
+
+/// S3's own limit; an index entry of PostgreSQL ends at about twice this.
+const NAME_BYTES_MAX: usize = 1024;
+/// The official server's limit.
+const BUCKET_BYTES_MAX: usize = 100;
+
+/// An object: a name in a bucket, both allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectPath {
+    pub(crate) bucket: String,
+    pub(crate) name: String,
+}
+
+impl ObjectPath {
+    /// Checks both.
+    pub(crate) fn new(bucket: &str, name: &str) -> Result<Self> {
+        check_bucket(bucket)?;
+        check_name(name)?;
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Whether it only keeps a folder from vanishing. Limits of its bucket are
+    /// not about it, and it has no bytes.
+    pub(crate) fn keeps_a_folder(&self) -> bool {
+        self.name.ends_with(".emptyFolderPlaceholder")
+    }
+}
+
+impl fmt::Display for ObjectPath {
+    /// `bucket/name`, as tokens and answers have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.bucket, self.name)
+    }
+}
+
+/// Refuses what no object can be called.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX;
+    let stays = name.split('/').all(|step| step != "." && step != "..");
+    if fits && stays && name.chars().all(|c| c == '/' || allowed(c)) {
+        Ok(())
+    } else {
+        Err(StorageError::invalid_key(name))
+    }
+}
+
+/// Refuses what no bucket can be called.
+pub(crate) fn check_bucket(name: &str) -> Result<()> {
+    let fits = !name.is_empty() && name.len() <= BUCKET_BYTES_MAX;
+    if fits && name != "." && name != ".." && name.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(StorageError::invalid_bucket_name())
+    }
+}
+
+fn allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_!.*'() &$=@;:+,?-".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_official_server() {
+        for name in [
+            "a",
+            "a/b/c.txt",
+            "A b&c$@=;:+,?()!'*",
+            "a//b",
+            ".keep",
+            "..a",
+            "/a",
+        ] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        let long = "a".repeat(NAME_BYTES_MAX + 1);
+        for name in [
+            "", "ä", "a\\b", "a\0", "a\n", "a%2f", "a#", "a/../b", "..", "./a", "\u{202e}", &long,
+        ] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_bucket("my bucket").is_ok());
+        let long = "a".repeat(BUCKET_BYTES_MAX + 1);
+        for name in ["", "a/b", "ä", "..", &long] {
+            assert!(check_bucket(name).is_err(), "{name}");
+        }
+    }
+}

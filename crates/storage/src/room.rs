@@ -1,0 +1,88 @@
+//! The room: what it is made of.
+
+use std::sync::Arc;
+
+use kernel::{Clock, Rng, Tasks};
+use pg::Pool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::blobs::Blobs;
+use crate::ports::Signer;
+use crate::store::{Store, StoreParts};
+
+/// How it behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The most bytes that any object may have, whatever its bucket says.
+    pub file_size_limit: u64,
+    /// Where clients reach it, with its path: for addresses in answers.
+    pub url: String,
+}
+
+/// What the room is made of.
+pub struct Parts {
+    /// How it behaves.
+    pub config: Config,
+    /// The connections of callers' requests.
+    pub requests: Pool,
+    /// Connections of its own, which may become [`Parts::role`].
+    pub pool: Pool,
+    /// Who it is in the database.
+    pub role: Arc<str>,
+    /// Where bytes are.
+    pub blobs: Blobs,
+    /// Who signs addresses.
+    pub signer: Arc<dyn Signer>,
+    /// What its services run in.
+    pub tasks: Tasks,
+    /// Cancelled when the server takes no more requests.
+    pub leaving: CancellationToken,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+/// The files of a project.
+pub struct Storage {
+    /// How it behaves.
+    pub(crate) config: Config,
+    /// Rows.
+    pub(crate) store: Store,
+    /// Bytes.
+    pub(crate) blobs: Blobs,
+    /// Tokens of signed addresses.
+    pub(crate) signer: Arc<dyn Signer>,
+    /// What its services run in.
+    pub(crate) tasks: Tasks,
+    /// Time.
+    pub(crate) clock: Clock,
+    /// Randomness.
+    pub(crate) rng: Rng,
+}
+
+impl Storage {
+    /// Builds the room.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let store = Store::new(StoreParts {
+            requests: parts.requests,
+            pool: parts.pool,
+            role: parts.role,
+            file_size_limit: parts.config.file_size_limit,
+            removed: Arc::new(Notify::new()),
+            clock: parts.clock.clone(),
+            rng: parts.rng.clone(),
+        });
+        Arc::new(Self {
+            config: parts.config,
+            store,
+            blobs: parts.blobs,
+            signer: parts.signer,
+            tasks: parts.tasks,
+            clock: parts.clock,
+            rng: parts.rng,
+        })
+    }
+}
