@@ -27,3 +27,4 @@ mod who;
 
 pub use error::StorageError;
 pub use room::{Config, Parts, Storage};
+pub use s3::{S3, secret_of as s3_secret_of};

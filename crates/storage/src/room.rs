@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::ports::Signer;
+use crate::s3::S3;
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -34,6 +35,8 @@ pub struct Parts {
     pub blobs: Blobs,
     /// Who signs addresses.
     pub signer: Arc<dyn Signer>,
+    /// Who signs as S3's clients do.
+    pub s3: S3,
     /// What its services run in.
     pub tasks: Tasks,
     /// Cancelled when the server takes no more requests.
@@ -54,6 +57,8 @@ pub struct Storage {
     pub(crate) blobs: Blobs,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
+    /// Keys of S3's clients.
+    pub(crate) s3: S3,
     /// What its services run in.
     pub(crate) tasks: Tasks,
     /// Time.
@@ -80,6 +85,7 @@ impl Storage {
             store,
             blobs: parts.blobs,
             signer: parts.signer,
+            s3: parts.s3,
             tasks: parts.tasks,
             clock: parts.clock,
             rng: parts.rng,

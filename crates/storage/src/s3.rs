@@ -16,10 +16,20 @@
 //! so nobody adds a meaning to what somebody else signed; every comparison with
 //! a signature takes the same time whatever differs.
 
+pub(crate) mod body;
+pub(crate) mod call;
 pub(crate) mod checksum;
 pub(crate) mod chunked;
+pub(crate) mod conditions;
 pub(crate) mod encode;
 pub(crate) mod error;
+mod keys;
+pub(crate) mod ops;
 pub(crate) mod policy;
+mod routes;
 pub(crate) mod sigv4;
+#[cfg(test)]
+mod tests;
 pub(crate) mod xml;
+
+pub use keys::{S3, secret_of};

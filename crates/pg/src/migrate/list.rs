@@ -63,4 +63,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(44, "storage_listing", "0044_storage_listing.sql"),
     migration!(45, "storage_search", "0045_storage_search.sql"),
     migration!(46, "storage_engine", "0046_storage_engine.sql"),
+    migration!(47, "storage_s3", "0047_storage_s3.sql"),
 ];

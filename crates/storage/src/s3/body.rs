@@ -140,7 +140,10 @@ impl Incoming {
     fn count(&mut self, bytes: &Bytes) -> Result<()> {
         self.seen += bytes.len() as u64;
         if self.seen > self.length {
-            return Err(S3Error::bad("IncompleteBody", "The body is longer than it was said to be"));
+            return Err(S3Error::bad(
+                "IncompleteBody",
+                "The body is longer than it was said to be",
+            ));
         }
         if let Some((hash, _)) = &mut self.sha256 {
             hash.update(bytes);

@@ -124,8 +124,13 @@ impl Query {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        number.map(Some).ok_or_else(|| S3Error::argument(format!("Provided {name} is not a number in range")))
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number));
+        number
+            .map(Some)
+            .ok_or_else(|| S3Error::argument(format!("Provided {name} is not a number in range")))
     }
 
     /// Whether keys are to come percent-encoded.
@@ -133,7 +138,9 @@ impl Query {
         match self.get("encoding-type") {
             None | Some("") => Ok(false),
             Some("url") => Ok(true),
-            Some(_) => Err(S3Error::argument("Invalid Encoding Method specified in Request")),
+            Some(_) => Err(S3Error::argument(
+                "Invalid Encoding Method specified in Request",
+            )),
         }
     }
 }
@@ -143,7 +150,8 @@ impl Call {
     /// so that what was signed and what is meant cannot differ.
     pub(crate) fn parse(parts: &Parts, query: Vec<(String, String)>) -> Result<Self> {
         let path = encode::decode(parts.uri.path());
-        let path = path.ok_or_else(|| S3Error::bad("InvalidURI", "Couldn't parse the specified URI."))?;
+        let path =
+            path.ok_or_else(|| S3Error::bad("InvalidURI", "Couldn't parse the specified URI."))?;
         let path = path.strip_prefix("/s3").unwrap_or(&path);
         let path = path.strip_prefix('/').unwrap_or(path);
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -290,7 +298,12 @@ mod tests {
             ("PUT", "/s3/b/k", &[], O::PutObject),
             ("PUT", "/s3/b/k", copy, O::CopyObject),
             ("PUT", "/s3/b/k?uploadId=1&partNumber=1", &[], O::UploadPart),
-            ("PUT", "/s3/b/k?uploadId=1&partNumber=1", copy, O::UploadPartCopy),
+            (
+                "PUT",
+                "/s3/b/k?uploadId=1&partNumber=1",
+                copy,
+                O::UploadPartCopy,
+            ),
             ("POST", "/s3/b/k?uploads", &[], O::CreateUpload),
             ("POST", "/s3/b/k?uploadId=1", &[], O::CompleteUpload),
             ("DELETE", "/s3/b/k?uploadId=1", &[], O::AbortUpload),

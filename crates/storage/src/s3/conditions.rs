@@ -34,7 +34,11 @@ pub(crate) fn check(headers: &HeaderMap, prefix: &str, now: Now<'_>) -> Result<(
     };
     // The server's dates have no fractions, so they are not compared either.
     let modified = now.modified.as_second();
-    let since = |text: &str| rfc2822::parse(text).ok().map(|at| at.timestamp().as_second());
+    let since = |text: &str| {
+        rfc2822::parse(text)
+            .ok()
+            .map(|at| at.timestamp().as_second())
+    };
     match header("if-match") {
         Some(tags) if !matches(tags, now.etag) => return Err(Unmet::Failed),
         Some(_) => {}
@@ -70,16 +74,27 @@ pub(crate) fn matches(tags: &str, etag: &str) -> bool {
 /// 412.
 pub(crate) fn failed() -> S3Error {
     let message = "At least one of the pre-conditions you specified did not hold";
-    S3Error::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message)
+    S3Error::new(
+        StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailed",
+        message,
+    )
 }
 
 /// The bytes that `Range` asks for; none for all of them, which is also what
 /// several ranges and other units mean.
 pub(crate) fn range(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>> {
-    let Some(text) = headers.get(http::header::RANGE).and_then(|value| value.to_str().ok()) else {
+    let Some(text) = headers
+        .get(http::header::RANGE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return Ok(None);
     };
-    let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|r| r.split_once('-')) else {
+    let Some((first, last)) = text
+        .trim()
+        .strip_prefix("bytes=")
+        .and_then(|r| r.split_once('-'))
+    else {
         return Ok(None);
     };
     let number = |text: &str| text.trim().parse::<u64>().ok();
@@ -93,7 +108,11 @@ pub(crate) fn range(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>
     };
     if range.is_empty() {
         let message = "The requested range is not satisfiable";
-        return Err(S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message));
+        return Err(S3Error::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidRange",
+            message,
+        ));
     }
     Ok(Some(range))
 }
@@ -127,7 +146,10 @@ mod tests {
 
     fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = all.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         });
         pairs.collect()
     }
@@ -158,8 +180,14 @@ mod tests {
             (&[("if-modified-since", "yesterday")], Ok(())),
             (&[("if-unmodified-since", same)], Ok(())),
             (&[("if-unmodified-since", before)], failed),
-            (&[("if-match", "abc"), ("if-unmodified-since", before)], Ok(())),
-            (&[("if-none-match", "\"x\""), ("if-modified-since", later)], Ok(())),
+            (
+                &[("if-match", "abc"), ("if-unmodified-since", before)],
+                Ok(()),
+            ),
+            (
+                &[("if-none-match", "\"x\""), ("if-modified-since", later)],
+                Ok(()),
+            ),
         ] {
             assert_eq!(check(&headers(sent), "", now), expected, "{sent:?}");
         }
@@ -183,7 +211,10 @@ mod tests {
             let read = range(&headers(&[("range", sent)]), 20);
             assert_eq!(read.map_err(|error| error.code), expected, "{sent}");
         }
-        assert_eq!(copy_range("bytes=0-19", 20).map_err(|error| error.code), Ok(0..20));
+        assert_eq!(
+            copy_range("bytes=0-19", 20).map_err(|error| error.code),
+            Ok(0..20)
+        );
         for wrong in ["bytes=-5", "bytes=5-", "0-5", "bytes=5-4", "bytes=0-20"] {
             assert!(copy_range(wrong, 20).is_err(), "{wrong}");
         }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::xml::Writer;
+use crate::error::StorageError;
 
 /// Why a request failed, as its XML says it.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,19 @@ impl S3Error {
         let kind = HeaderValue::from_static("application/xml; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
+    }
+}
+
+impl From<StorageError> for S3Error {
+    /// Codes are the official server's, which took most of them from S3.
+    fn from(error: StorageError) -> Self {
+        error.log();
+        let code = match error.code() {
+            "ResourceNotEmpty" => "BucketNotEmpty",
+            "ResourceAlreadyExists" => "BucketAlreadyExists",
+            code => code,
+        };
+        Self::new(error.status(), code, error.message())
     }
 }
 

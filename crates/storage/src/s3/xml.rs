@@ -42,14 +42,23 @@ impl Writer {
         }
     }
 
-    /// `<name>text</name>`; what XML cannot hold at all becomes U+FFFD.
-    pub(crate) fn text(&mut self, name: &'static str, text: &str) -> &mut Self {
+    /// Text of the element that is open; what XML cannot hold at all becomes
+    /// U+FFFD.
+    pub(crate) fn plain(&mut self, text: &str) -> &mut Self {
         let storable = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
         let clean: String = text
             .chars()
             .map(|c| if storable(c) { c } else { '\u{fffd}' })
             .collect();
-        self.push(&["<", name, ">", &escape(clean.as_str()), "</", name, ">"]);
+        self.push(&[&escape(clean.as_str())]);
+        self
+    }
+
+    /// `<name>text</name>`.
+    pub(crate) fn text(&mut self, name: &'static str, text: &str) -> &mut Self {
+        self.push(&["<", name, ">"]);
+        self.plain(text);
+        self.push(&["</", name, ">"]);
         self
     }
 

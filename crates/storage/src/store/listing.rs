@@ -81,9 +81,14 @@ impl Store {
         sql.lit(") ORDER BY l.ordinality), '[]') FROM storage.search(");
         sql.param(prefix).lit(", ").param(bucket.to_owned());
         sql.lit(", ").param(page.limit.min(ENTRIES_MAX).to_string());
-        sql.lit(", 1, ").param(page.offset.min(i32::MAX as u64).to_string());
+        sql.lit(", 1, ")
+            .param(page.offset.min(i32::MAX as u64).to_string());
         sql.lit(", ").param(page.search.clone());
-        let column = page.sort.column.clone().unwrap_or_else(|| "name".to_owned());
+        let column = page
+            .sort
+            .column
+            .clone()
+            .unwrap_or_else(|| "name".to_owned());
         let order = page.sort.order.clone().unwrap_or_else(|| "asc".to_owned());
         sql.lit(", ").param(column).lit(", ").param(order);
         sql.lit(") WITH ORDINALITY AS l");
@@ -106,7 +111,13 @@ impl Store {
         sql.lit("SELECT ").lit(ENTRY).lit(")::text FROM (");
         match of.delimiter.as_deref() {
             None => flat(&mut sql, bucket, &of.prefix, &cursor, limit + 1),
-            Some(delimiter) => folded(&mut sql, bucket, (&of.prefix, delimiter), &cursor, limit + 1),
+            Some(delimiter) => folded(
+                &mut sql,
+                bucket,
+                (&of.prefix, delimiter),
+                &cursor,
+                limit + 1,
+            ),
         }
         sql.lit(") AS l ORDER BY l.ordinality");
         let rows = self.read(who, vec![sql]).await?;
@@ -117,14 +128,20 @@ impl Store {
         }
         let more = entries.len() as u64 > limit;
         entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = entries.last().filter(|_| more).map(|last| cursor.after(last));
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map(|last| cursor.after(last));
         let mut listed = Listed {
             next,
             ..Listed::default()
         };
         let delimiter = of.delimiter.as_deref().unwrap_or("/");
         for mut entry in entries {
-            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = entry
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let key = name.rsplit(delimiter).next().unwrap_or_default().to_owned();
             let folder = format!("{name}{delimiter}");
             if of.delimiter.is_some() {
@@ -149,7 +166,8 @@ fn flat(sql: &mut SqlBuf, bucket: &str, prefix: &str, cursor: &Cursor, limit: u6
     sql.param(bucket.to_owned());
     if !prefix.is_empty() {
         // The last code point there is ends the range.
-        sql.lit(" AND name COLLATE \"C\" >= ").param(prefix.to_owned());
+        sql.lit(" AND name COLLATE \"C\" >= ")
+            .param(prefix.to_owned());
         sql.lit(" AND name COLLATE \"C\" < ");
         sql.param(format!("{prefix}{}", char::MAX));
     }
@@ -191,15 +209,19 @@ fn folded(
     sql.lit("SELECT f.* FROM ");
     match cursor.time_column() {
         Some(column) if delimiter == "/" => {
-            sql.lit("storage.search_by_timestamp(").param(prefix.to_owned());
+            sql.lit("storage.search_by_timestamp(")
+                .param(prefix.to_owned());
             sql.lit(", ").param(bucket.to_owned());
             sql.lit(", ").param(limit.to_string()).lit(", 1, ");
-            sql.param(cursor.after.clone()).lit(", ").param(order.to_owned());
+            sql.param(cursor.after.clone())
+                .lit(", ")
+                .param(order.to_owned());
             sql.lit(", ").param(column.to_owned()).lit(", ");
             sql.param(cursor.at.clone().unwrap_or_default());
         }
         _ => {
-            sql.lit("storage.list_objects_with_delimiter(").param(bucket.to_owned());
+            sql.lit("storage.list_objects_with_delimiter(")
+                .param(bucket.to_owned());
             sql.lit(", ").param(prefix.to_owned());
             sql.lit(", ").param(delimiter.to_owned());
             sql.lit(", ").param(limit.to_string());
@@ -238,7 +260,10 @@ impl Cursor {
             }
         }
         // It becomes a time in a statement, and is not ours any more.
-        let bad = cursor.at.as_ref().is_some_and(|at| at.parse::<jiff::Timestamp>().is_err());
+        let bad = cursor
+            .at
+            .as_ref()
+            .is_some_and(|at| at.parse::<jiff::Timestamp>().is_err());
         if bad { Err(refused()) } else { Ok(cursor) }
     }
 

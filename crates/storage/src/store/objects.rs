@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// The limits of its bucket, as a row or a refusal.
-    fn admit(&self, object: &NewObject, size: Option<u64>) -> SqlBuf {
+    pub(super) fn admit(&self, object: &NewObject, size: Option<u64>) -> SqlBuf {
         let folder = object.path.keeps_a_folder();
         let most = if folder { 0 } else { self.file_size_limit };
         let mime = (!folder).then(|| object.mime.clone());

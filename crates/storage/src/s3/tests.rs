@@ -1,0 +1,5 @@
+//! The protocol against PostgreSQL and a folder: signed requests in, documents
+//! out. What official clients make of it is asked by `tests/clients/py`.
+
+mod bench;
+mod serve;
