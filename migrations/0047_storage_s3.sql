@@ -17,16 +17,8 @@ COMMENT ON TABLE storage_engine.s3_keys IS 'Access keys of the S3 protocol and w
 COMMENT ON COLUMN storage_engine.s3_keys.reads IS 'Whether it may only read.';
 ALTER TABLE storage_engine.s3_keys ENABLE ROW LEVEL SECURITY;
 
-DO $do$
-BEGIN
-    IF to_regclass('storage.s3_multipart_uploads_parts') IS NULL THEN
-        RAISE EXCEPTION 'schema storage has no uploads in parts'
-            USING HINT = 'Another storage server made it, and an old one. Bring that up to date first.';
-    END IF;
-END;
-$do$;
 CREATE TABLE storage_engine.s3_parts (
-    part uuid PRIMARY KEY REFERENCES storage.s3_multipart_uploads_parts (id) ON DELETE CASCADE,
+    part uuid PRIMARY KEY,
     sums bytea NOT NULL
 );
 COMMENT ON TABLE storage_engine.s3_parts IS 'What the bytes of a part must be.';
@@ -34,6 +26,13 @@ ALTER TABLE storage_engine.s3_parts ENABLE ROW LEVEL SECURITY;
 
 DO $do$
 BEGIN
+    -- Another storage server's schema may be older than uploads in parts.
+    IF to_regclass('storage.s3_multipart_uploads_parts') IS NULL THEN
+        PERFORM ferrobase.hand_over('storage_engine', 'supabase_storage_admin');
+        RETURN;
+    END IF;
+    ALTER TABLE storage_engine.s3_parts ADD CONSTRAINT s3_parts_part_fkey
+        FOREIGN KEY (part) REFERENCES storage.s3_multipart_uploads_parts (id) ON DELETE CASCADE;
     PERFORM ferrobase.attempt('the storage room''s S3 books', 'the S3 protocol is switched off', $grants$
         GRANT ALL ON storage_engine.s3_keys, storage_engine.s3_parts,
             storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts TO supabase_storage_admin
