@@ -149,7 +149,12 @@ impl Call {
     /// Reads the address below `/s3`. It is decoded first and taken apart then,
     /// so that what was signed and what is meant cannot differ.
     pub(crate) fn parse(parts: &Parts, query: Vec<(String, String)>) -> Result<Self> {
-        let path = encode::decode(parts.uri.path());
+        // PostgreSQL has no such character, so nothing is called so.
+        let nul = |text: &str| text.contains('\0');
+        if query.iter().any(|(name, value)| nul(name) || nul(value)) {
+            return Err(S3Error::argument("Invalid character in request"));
+        }
+        let path = encode::decode(parts.uri.path()).filter(|path| !nul(path));
         let path =
             path.ok_or_else(|| S3Error::bad("InvalidURI", "Couldn't parse the specified URI."))?;
         let path = path.strip_prefix("/s3").unwrap_or(&path);
@@ -190,17 +195,18 @@ impl Call {
 fn of_bucket(method: &Method, query: &Query, headers: &HeaderMap) -> Result<Option<Operation>> {
     refuse_unknown(query)?;
     let has = |name| query.has(name);
+    let versions = *method == Method::PUT && has("versioning");
+    if versions || has("versions") || has("tagging") {
+        return Err(not_implemented());
+    }
     Ok(match *method {
         Method::GET if has("location") => Some(Operation::BucketLocation),
         Method::GET if has("versioning") => Some(Operation::BucketVersioning),
         Method::GET if has("uploads") => Some(Operation::ListUploads),
-        Method::GET if has("versions") || has("tagging") => return Err(not_implemented()),
         Method::GET if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
         Method::GET => Some(Operation::ListObjects),
         Method::HEAD => Some(Operation::HeadBucket),
-        Method::PUT if has("versioning") || has("tagging") => return Err(not_implemented()),
         Method::PUT => Some(Operation::CreateBucket),
-        Method::DELETE if has("tagging") => return Err(not_implemented()),
         Method::DELETE => Some(Operation::DeleteBucket),
         Method::POST if has("delete") => Some(Operation::DeleteObjects),
         Method::POST if is_form(headers) => Some(Operation::PostForm),
@@ -211,13 +217,15 @@ fn of_bucket(method: &Method, query: &Query, headers: &HeaderMap) -> Result<Opti
 fn of_object(method: &Method, query: &Query, headers: &HeaderMap) -> Result<Option<Operation>> {
     refuse_unknown(query)?;
     let has = |name| query.has(name);
+    if has("tagging") && *method != Method::GET {
+        return Err(not_implemented());
+    }
     let copies = headers.contains_key("x-amz-copy-source");
     Ok(match *method {
         Method::GET if has("tagging") => Some(Operation::ObjectTagging),
         Method::GET if has("uploadId") => Some(Operation::ListParts),
         Method::GET => Some(Operation::GetObject),
         Method::HEAD => Some(Operation::HeadObject),
-        Method::PUT if has("tagging") => return Err(not_implemented()),
         Method::PUT if has("uploadId") || has("partNumber") => Some(if copies {
             Operation::UploadPartCopy
         } else {
@@ -225,7 +233,6 @@ fn of_object(method: &Method, query: &Query, headers: &HeaderMap) -> Result<Opti
         }),
         Method::PUT if copies => Some(Operation::CopyObject),
         Method::PUT => Some(Operation::PutObject),
-        Method::DELETE if has("tagging") => return Err(not_implemented()),
         Method::DELETE if has("uploadId") => Some(Operation::AbortUpload),
         Method::DELETE => Some(Operation::DeleteObject),
         Method::POST if has("uploads") => Some(Operation::CreateUpload),

@@ -8,8 +8,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::future::BoxFuture;
-use http::Method;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
+use http::{Method, Version};
 
 use super::body::{Incoming, Proof};
 use super::call::{Call, Operation, is_form};
@@ -36,6 +37,8 @@ fn router() -> Router<Arc<Storage>> {
 async fn handle(State(room): State<Arc<Storage>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let head = parts.method == Method::HEAD;
+    let uploads = matches!(parts.method, Method::PUT | Method::POST);
+    let keeps = parts.version < Version::HTTP_2;
     let resource = parts.uri.path().trim_start_matches("/s3").trim_matches('/');
     let resource = resource.to_owned();
     match Box::pin(answer(&room, parts, body)).await {
@@ -44,6 +47,12 @@ async fn handle(State(room): State<Arc<Storage>>, request: Request) -> Response 
             let mut response = error.render(&resource);
             if head {
                 *response.body_mut() = Body::empty();
+            }
+            if uploads && keeps {
+                // What is left of a refused body would be read as the next
+                // request; a client that knows takes another connection.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
             }
             response
         }
