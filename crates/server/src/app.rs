@@ -53,6 +53,15 @@ pub enum StartError {
     /// An address is not ours to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// There is no place for files.
+    #[error("could not use the folder for files, {path}")]
+    Files {
+        /// The folder.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The system gives us no more threads.
     #[error("could not start the threads that serve requests")]
     Threads(#[source] std::io::Error),
@@ -95,6 +104,8 @@ pub struct Parts {
     pub auth_database: Option<Target>,
     /// Who keeps jobs and sessions; none where the database does not allow it.
     pub work_database: Option<Target>,
+    /// Who keeps files; none where the database does not allow it.
+    pub storage_database: Option<Target>,
 }
 
 /// A running server.
@@ -126,6 +137,7 @@ impl App {
             database,
             auth_database,
             work_database,
+            storage_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -164,7 +176,20 @@ impl App {
             wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
-        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work);
+        let tokens = Arc::new(wire::storage::UserTokens::default());
+        let storage = storage_database.filter(|_| config.storage.enabled);
+        let storage = storage.map(|target| {
+            let given = wire::storage::Given {
+                pools: (Pool::new(&target, &few, &back), &data.pool),
+                url: &url(&addresses, &config),
+                keys: &keys,
+                tokens: Arc::clone(&tokens),
+                tasks: (&front, &back),
+            };
+            wire::storage::room(&config, given, context)
+        });
+        let storage = storage.transpose()?;
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
@@ -173,6 +198,7 @@ impl App {
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
+        tokens.ask(&gateway);
 
         wire::background(loaded, sources, listening, &data, &rooms, &back);
         listeners.serve(&gateway, &metrics, &config.api, &lanes, &front);

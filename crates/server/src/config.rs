@@ -53,6 +53,8 @@ pub struct Config {
     pub inbox: InboxConfig,
     /// Jobs and sessions.
     pub jobs: JobsConfig,
+    /// Files.
+    pub storage: StorageConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.
@@ -115,6 +117,22 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long finished trees are kept, unless their type says.
     pub keep: Duration,
+}
+
+/// Files.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// At all.
+    pub enabled: bool,
+    /// The most bytes of one file.
+    pub file_size_limit: u64,
+    /// Where their bytes are: a folder; none means one beside the database.
+    pub folder: Option<PathBuf>,
+    /// Access keys of the S3 protocol and their secrets; none means one that is
+    /// made for the project.
+    pub s3_access_keys: Vec<(String, Secret)>,
+    /// The region that its clients sign for.
+    pub s3_region: String,
 }
 
 /// The built-in inbox.

@@ -117,6 +117,8 @@ pub(crate) struct Targets {
     pub(crate) auth: Target,
     /// Keeps jobs and sessions.
     pub(crate) work: Target,
+    /// Keeps files.
+    pub(crate) storage: Target,
 }
 
 /// Starts everything. `progress` hears one sentence before each step that
@@ -239,14 +241,16 @@ async fn finish(
     let targets = targets(&plan.loaded.config, cluster)?;
     let mut prepared = prepare(&plan, &targets, cluster.is_some()).await?;
     // Our own cluster has the logins that rooms need.
-    let (no_auth, no_work) = match cluster {
-        Some(_) => (None, None),
+    let [no_auth, no_work, no_storage] = match cluster {
+        Some(_) => [None, None, None],
         None => obstacles(&targets).await?,
     };
     let auth_database = no_auth.is_none().then_some(targets.auth);
     let work_database = no_work.is_none().then_some(targets.work);
+    let storage_database = no_storage.is_none().then_some(targets.storage);
     prepared.degradations.extend(no_auth);
     prepared.degradations.extend(no_work);
+    prepared.degradations.extend(no_storage);
     let db_url = db_url(&plan.loaded.config, cluster);
     let parts = Parts {
         loaded: plan.loaded,
@@ -256,6 +260,7 @@ async fn finish(
         database: targets.requests,
         auth_database,
         work_database,
+        storage_database,
     };
     let app = App::start(parts, context).await?;
     let told = app.warnings().map(str::to_owned);
@@ -264,15 +269,16 @@ async fn finish(
 }
 
 /// Why rooms cannot work with the logins there are: sign-in, then jobs and
-/// sessions.
-async fn obstacles(targets: &Targets) -> Result<(Option<String>, Option<String>), StartError> {
+/// sessions, then files.
+async fn obstacles(targets: &Targets) -> Result<[Option<String>; 3], StartError> {
     let failed = |source| StartError::Database {
         what: "connect to the database",
         source,
     };
     let auth = wire::auth::obstacle(&targets.auth).await.map_err(failed)?;
     let work = wire::work::obstacle(&targets.work).await.map_err(failed)?;
-    Ok((auth, work))
+    let storage = wire::storage::obstacle(&targets.storage).await;
+    Ok([auth, work, storage.map_err(failed)?])
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.
@@ -329,6 +335,7 @@ pub(crate) fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targ
         project: target.clone(),
         auth: target.clone(),
         work: target.clone(),
+        storage: target.clone(),
         requests: target,
     })
 }
@@ -342,6 +349,7 @@ impl Targets {
             requests: target(AUTHENTICATOR),
             auth: target(AUTH_ADMIN),
             work: target(wire::work::ROLE),
+            storage: target(wire::storage::ROLE),
         }
     }
 }

@@ -57,7 +57,7 @@ use page::Page;
 use rates::Rates;
 use reply::Trouble;
 use request_id::{REQUEST_ID, RequestIds};
-use verifier::{Verifier, fingerprint};
+use verifier::{TokenError, Verifier, fingerprint};
 
 /// One room behind the gateway.
 pub struct Room {
@@ -70,8 +70,19 @@ pub struct Room {
     pub dialect: Dialect,
     /// Whether the gateway may refuse for it.
     pub access: Access,
+    /// Who bounds its bodies and its time.
+    pub bodies: Bodies,
     /// The room.
     pub service: Service,
+}
+
+/// Who bounds what a room reads, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// The gateway: `api.body_bytes_max` and `api.request_timeout`.
+    Counted,
+    /// The room itself: files come and go for as long as bytes flow.
+    Streamed,
 }
 
 /// Answers requests whose prefix has been removed.
@@ -206,6 +217,18 @@ impl Gateway {
         response
     }
 
+    /// Whom statements of a token's bearer run as; why not, otherwise. For rooms
+    /// whose clients show tokens elsewhere than in `Authorization`.
+    pub(crate) async fn bearer(&self, token: &str) -> Result<Caller, String> {
+        let verifier = &self.identity.verifier;
+        verifier.prepare(token).await;
+        match verifier.caller(token) {
+            Ok((caller, _)) => Ok(caller),
+            Err(TokenError::Jwt(error)) => Err(error.to_string()),
+            Err(TokenError::NoRole) => Err("the token names no role".to_owned()),
+        }
+    }
+
     /// To the gateway's own pages or to a room; says which, and for whom.
     async fn route(
         &self,
@@ -264,8 +287,11 @@ impl Gateway {
             return Err(refuse(Trouble::TooManyRequests { wait_seconds }));
         }
         let limit = self.limits.body_bytes;
-        let overrun = body::limit(&mut request, limit)
-            .map_err(|()| refuse(Trouble::BodyTooLarge { limit }))?;
+        let overrun = match room.bodies {
+            Bodies::Counted => body::limit(&mut request, limit)
+                .map_err(|()| refuse(Trouble::BodyTooLarge { limit }))?,
+            Bodies::Streamed => None,
+        };
         let mut known = self.identify(&request, room)?;
         grants::apply(&mut known, &mut request, room).map_err(refuse)?;
         if let Some(wait_seconds) = known.print.and_then(|print| self.rates.check_key(&print)) {
@@ -313,7 +339,13 @@ impl Gateway {
         overrun: Option<&Overrun>,
     ) -> Response<Body> {
         let answer = AssertUnwindSafe((room.service)(request)).catch_unwind();
-        let response = match tokio::time::timeout(self.limits.request_time, answer).await {
+        let answer = async {
+            match room.bodies {
+                Bodies::Counted => tokio::time::timeout(self.limits.request_time, answer).await,
+                Bodies::Streamed => Ok(answer.await),
+            }
+        };
+        let response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
                 tracing::error!(

@@ -4,6 +4,7 @@
 mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod storage;
 pub(crate) mod work;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use rest::call::prefer::TransactionChoice;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Loaded, OpenApiMode, Sources, TxEnd};
-use crate::gateway::{Access, Dialect, Room, routed};
+use crate::gateway::{Access, Bodies, Dialect, Room, routed};
 use crate::health::{Health, Probe};
 use crate::in_database::{self, qualified};
 use crate::metrics::Metrics;
@@ -80,6 +81,8 @@ pub struct Rooms {
     pub auth: Option<Arc<::auth::Auth>>,
     /// Jobs and sessions; none where the database does not let us keep them.
     pub work: Option<work::Work>,
+    /// Files; none where the database does not let us keep them.
+    pub storage: Option<Arc<::storage::Storage>>,
     /// Open Lovable's v2 API, where it is asked for.
     open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
@@ -93,6 +96,7 @@ impl Rooms {
         secret: &Secret,
         auth: Option<Arc<::auth::Auth>>,
         work: Option<work::Work>,
+        storage: Option<Arc<::storage::Storage>>,
     ) -> Self {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
@@ -103,6 +107,7 @@ impl Rooms {
             rest_at_root,
             auth,
             work,
+            storage,
             open_lovable,
         }
     }
@@ -116,6 +121,7 @@ impl Rooms {
             prefix,
             dialect: Dialect::Rest,
             access: Access::Checked,
+            bodies: Bodies::Counted,
             service: {
                 let rest = Arc::clone(&self.rest);
                 Box::new(move |request| Box::pin(Arc::clone(&rest).serve(request)))
@@ -138,6 +144,7 @@ impl Rooms {
                     "/oauth",
                 ],
             },
+            bodies: Bodies::Counted,
             service: routed(match &self.auth {
                 Some(room) => Arc::clone(room).router(),
                 None => auth::switched_off(),
@@ -148,6 +155,7 @@ impl Rooms {
             prefix: "/.well-known/oauth-authorization-server",
             dialect: Dialect::Gateway,
             access: Access::Open,
+            bodies: Bodies::Counted,
             service: routed(match &self.auth {
                 Some(room) => Arc::clone(room).metadata_router(),
                 None => auth::switched_off(),
@@ -159,6 +167,7 @@ impl Rooms {
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
+        rooms.extend(self.storage.iter().map(storage::mounted));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.
@@ -174,6 +183,7 @@ fn work_room(name: &'static str, prefix: &'static str, router: axum::Router) -> 
         prefix,
         dialect: Dialect::Rest,
         access: Access::Checked,
+        bodies: Bodies::Counted,
         service: routed(router),
     }
 }

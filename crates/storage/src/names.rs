@@ -22,9 +22,9 @@ pub(crate) struct ObjectPath {
 }
 
 impl ObjectPath {
-    /// Checks both.
+    /// Checks both. A bucket that cannot be is one that is not there.
     pub(crate) fn new(bucket: &str, name: &str) -> Result<Self> {
-        check_bucket(bucket)?;
+        check_bucket(bucket).map_err(|_| StorageError::no_such_bucket())?;
         check_name(name)?;
         Ok(Self {
             bucket: bucket.to_owned(),

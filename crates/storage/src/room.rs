@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio::sync::Notify;
@@ -90,5 +91,10 @@ impl Storage {
             clock: parts.clock,
             rng: parts.rng,
         })
+    }
+
+    /// Its routes, under `/storage/v1`.
+    pub fn router(self: Arc<Self>) -> Router {
+        crate::routes::router(self)
     }
 }

@@ -103,6 +103,12 @@ impl Store {
         self.run(who, statements, End::Reads).await
     }
 
+    /// Whether the database answers.
+    pub(crate) async fn is_there(&self) -> bool {
+        let sql = SqlBuf::fixed("SELECT FROM storage.buckets LIMIT 1");
+        self.read(&Who::store(""), vec![sql]).await.is_ok()
+    }
+
     async fn run(&self, who: &Who, statements: Vec<SqlBuf>, end: End) -> Result<Vec<Rows>> {
         let mut request = self.request(who);
         for statement in statements {

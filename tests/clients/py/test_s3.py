@@ -30,8 +30,8 @@ class Place:
     def __init__(self) -> None:
         self.server = Server()
         ready = self.server.ready
-        self.endpoint = ready["s3_url"]
-        self.key, self.secret = ready["s3_access_key_id"], ready["s3_secret_access_key"]
+        self.endpoint = ready["storage_s3_url"]
+        self.key, self.secret = ready["s3_protocol_access_key_id"], ready["s3_protocol_access_key_secret"]
         self.anon = ready["anon_key"]
 
     def token(self, user: dict) -> str:

@@ -2,6 +2,7 @@
 //! who said it and what was expected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd,
+    RestConfig, StorageConfig, TxEnd,
 };
 use crate::gateway::RolePath;
 
@@ -47,9 +48,43 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
         },
+        storage: storage(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })
+}
+
+fn storage(merged: &Merged) -> Result<StorageConfig, ConfigError> {
+    let url = merged.text("storage.url");
+    let folder = url.strip_prefix("file://").unwrap_or(url);
+    if folder.contains("://") {
+        return Err(merged.invalid("storage.url", "expected a folder"));
+    }
+    Ok(StorageConfig {
+        enabled: merged.flag("storage.enabled")?,
+        file_size_limit: match merged.text("storage.file_size_limit") {
+            "unlimited" => u64::MAX,
+            _ => merged.size("storage.file_size_limit")?,
+        },
+        folder: (!folder.is_empty()).then(|| PathBuf::from(folder)),
+        s3_access_keys: s3_access_keys(merged)?,
+        s3_region: merged.text("storage.s3_region").to_owned(),
+    })
+}
+
+fn s3_access_keys(merged: &Merged) -> Result<Vec<(String, Secret)>, ConfigError> {
+    const PATH: &str = "storage.s3_access_keys";
+    // Whoever can guess one has all files.
+    const SECRET_MIN: usize = 32;
+    let keys = merged.list(PATH).into_iter().map(|pair| {
+        let (id, secret) = pair.split_once(':').unwrap_or_default();
+        let fits = !id.is_empty() && !id.contains('/') && secret.len() >= SECRET_MIN;
+        fits.then(|| (id.to_owned(), Secret::new(secret)))
+            .ok_or_else(|| {
+                merged.invalid(PATH, "expected id:secret, secrets of 32 characters or more")
+            })
+    });
+    keys.collect()
 }
 
 fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {

@@ -151,6 +151,27 @@ pub static KEYS: &[Key] = &[
         "720h",
         "How long a finished tree of jobs is kept, unless its type says.",
     ),
+    key("storage.enabled", Kind::Flag, "true", "Serve files."),
+    key(
+        "storage.file_size_limit",
+        Kind::Size,
+        "50MiB",
+        "The most bytes of one file; buckets may allow less.",
+    ),
+    key(
+        "storage.url",
+        Kind::Text,
+        "",
+        "Where the bytes of files are: a folder; empty means `files` in `db.data_dir`.",
+    ),
+    key(
+        "storage.s3_access_keys",
+        Kind::List,
+        "",
+        "Keys of the S3 protocol, `id:secret` each, acting as `service_role`; empty means one that is the project's.",
+    )
+    .secret(),
+    key("storage.s3_region", Kind::Text, "local", "The region that S3 clients sign for."),
     key("log.level", LOG_LEVEL, "info", "Least severe event to log.").postgrest("LOG_LEVEL"),
     key(
         "log.format",

@@ -83,6 +83,10 @@ fn may_only_read(room: &str, method: &Method, path: &str) -> bool {
             && match room {
                 "rest" => path.starts_with("/rpc/"),
                 "graphql" => true,
+                // Listing, and addresses of what may be read.
+                "storage" => ["/object/list", "/object/sign/"]
+                    .iter()
+                    .any(|reads| path.starts_with(reads)),
                 _ => false,
             }
 }

@@ -31,6 +31,9 @@ pub enum Access {
     /// The room decides: public objects, signed links, webhooks. Without good
     /// credentials the caller is anonymous.
     Open,
+    /// As `Open`, and the room finds out in [`BadToken`] why what was shown was
+    /// not believed.
+    Worded,
     /// The key is checked here, the token by the room, which words refusals
     /// itself and finds out why in [`BadToken`]; except below these paths,
     /// where browsers arrive from elsewhere and show nothing.
@@ -66,6 +69,19 @@ pub(crate) enum Refusal {
     NoApiKey,
     InvalidApiKey,
     SecretKeyInBrowser,
+}
+
+impl Refusal {
+    /// For people.
+    fn reason(&self) -> Arc<str> {
+        match self {
+            Self::Jwt(error) => error.to_string().into(),
+            Self::AnonymousDisabled => "Anonymous access is disabled".into(),
+            Self::NoApiKey => "No API key found in request".into(),
+            Self::InvalidApiKey => "Invalid API key".into(),
+            Self::SecretKeyInBrowser => "Forbidden use of secret API key in browser".into(),
+        }
+    }
 }
 
 /// A caller and what to count its requests by.
@@ -111,6 +127,7 @@ impl Identity {
         match (self.checked(headers, query), access) {
             (Err(Refusal::Jwt(error)), Access::Open) => self.nobody_with(&error),
             (Err(_), Access::Open) => self.nobody(),
+            (Err(refusal), Access::Worded) => self.nobody_because(refusal.reason()),
             (result, _) => result,
         }
     }
@@ -191,7 +208,10 @@ impl Identity {
     }
 
     fn nobody_with(&self, error: &JwtError) -> Result<Known, Refusal> {
-        let reason = error.to_string().into();
+        self.nobody_because(error.to_string().into())
+    }
+
+    fn nobody_because(&self, reason: Arc<str>) -> Result<Known, Refusal> {
         Ok(Known {
             bad_token: Some(BadToken { reason }),
             ..self.nobody()?

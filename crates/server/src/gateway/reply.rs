@@ -19,6 +19,8 @@ pub enum Dialect {
     /// Apps whose every answer says whether it is a success: `success` and
     /// `error`.
     Success,
+    /// The Storage API's: `statusCode`, `error`, `message` and `code`.
+    Storage,
     /// The gateway's, except for what GoTrue would have said itself: `code`,
     /// `error_code` and `msg`.
     Auth,
@@ -100,6 +102,12 @@ impl Trouble {
         let body = match dialect {
             Dialect::Rest => postgrest(self.code(), self.message(), None, hint.as_deref()),
             Dialect::Success => json!({"success": false, "error": self.message()}),
+            Dialect::Storage => json!({
+                "statusCode": self.status().as_str(),
+                "error": self.code(),
+                "message": self.message(),
+                "code": self.code(),
+            }),
             Dialect::Auth if matches!(self, Self::Withheld(_)) => {
                 let code = StatusCode::FORBIDDEN.as_u16();
                 json!({"code": code, "error_code": "no_authorization", "msg": self.message()})

@@ -59,6 +59,7 @@ fn room(name: &'static str, prefix: &'static str, access: Access) -> Room {
         prefix,
         dialect: Dialect::Rest,
         access,
+        bodies: Bodies::Counted,
         service: routed(router),
     }
 }

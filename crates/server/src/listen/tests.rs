@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::config::{Config, Mode, Sources, load};
-use crate::gateway::{Access, Dialect, Room, World};
+use crate::gateway::{Access, Bodies, Dialect, Room, World};
 use crate::health::Health;
 use crate::keys;
 
@@ -55,6 +55,7 @@ async fn serve(env: &[(&str, &str)]) -> Server {
         prefix: "/rest/v1",
         dialect: Dialect::Rest,
         access: Access::Checked,
+        bodies: Bodies::Counted,
         service: crate::gateway::routed(router),
     };
     let world = World {

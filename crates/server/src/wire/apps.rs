@@ -6,7 +6,7 @@ use open_lovable::{OpenLovable, Parts};
 use pg::Pool;
 
 use crate::config::Config;
-use crate::gateway::{Access, Dialect, Room, routed};
+use crate::gateway::{Access, Bodies, Dialect, Room, routed};
 
 /// Open Lovable's v2 API. It needs sessions and jobs, so there is none where
 /// the database does not let us keep them.
@@ -34,6 +34,7 @@ pub(super) fn open_lovable_rooms(app: &Arc<OpenLovable>) -> [Room; 2] {
         prefix,
         dialect: Dialect::Success,
         access: Access::Open,
+        bodies: Bodies::Counted,
         service: routed(router),
     };
     [

@@ -112,7 +112,7 @@ pub(crate) struct BucketPage {
 }
 
 /// The document of a bucket, but for its kind.
-const DOCUMENT: &str = "'id', id, 'name', name, 'owner', coalesce(owner_id, owner::text, ''), 'public', public, \
+const DOCUMENT: &str = "'id', id, 'name', name, 'owner', coalesce(owner::text, ''), 'public', public, \
     'file_size_limit', file_size_limit, 'allowed_mime_types', allowed_mime_types, \
     'created_at', to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
     'updated_at', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";

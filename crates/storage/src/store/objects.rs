@@ -1,5 +1,7 @@
 //! Rows of objects.
 
+use std::collections::HashSet;
+
 use pg::{Rows, SqlBuf};
 
 use super::types::{list, uuid_of};
@@ -42,6 +44,25 @@ impl Store {
             file_size_limit: row.get(1).and_then(|text| text.parse().ok()),
             allowed_mime_types: mimes.unwrap_or_default(),
         })
+    }
+
+    /// Whether the policies let this in; limits are not asked, since its kind is
+    /// not known yet.
+    pub(crate) async fn may_insert(
+        &self,
+        who: &Who,
+        object: &NewObject,
+        size: Option<u64>,
+    ) -> Result<()> {
+        let naming = Naming {
+            id: self.rng.uuid().to_string(),
+            metadata: object.expected(size),
+            version: None,
+        };
+        let asked = self
+            .run(who, vec![written(object, &naming)], End::Undone)
+            .await;
+        asked.map(drop).map_err(|error| as_upload(error, object))
     }
 
     /// Names bytes that are durable already. What they replace gets its
@@ -96,6 +117,26 @@ impl Store {
         let row = rows.first().and_then(Rows::first);
         let row = row.ok_or_else(StorageError::no_such_key)?;
         Ok(Object::of(&row))
+    }
+
+    /// Which of these names this one may see.
+    pub(crate) async fn seen(
+        &self,
+        who: &Who,
+        bucket: &str,
+        names: &[String],
+    ) -> Result<HashSet<String>> {
+        let mut sql = SqlBuf::new();
+        sql.lit("SELECT name FROM storage.objects WHERE bucket_id = ")
+            .param(bucket.to_owned())
+            .lit(" AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(")
+            .param(list(names))
+            .lit("::jsonb)))");
+        let rows = self.read(who, vec![sql]).await?;
+        let rows = rows.iter().flat_map(Rows::iter);
+        Ok(rows
+            .filter_map(|row| row.get(0).map(str::to_owned))
+            .collect())
     }
 
     /// Ends those of these that this one may delete; says which they were.

@@ -225,7 +225,7 @@ async fn the_official_names_are_known() {
 /// A gateway in front of two rooms that tell whom they met.
 fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> {
     use crate::config::{Mode, Sources, load};
-    use crate::gateway::{Access, Dialect, Gateway, Room, World};
+    use crate::gateway::{Access, Bodies, Dialect, Gateway, Room, World};
     let config = load(Mode::Dev, &Sources::default()).expect("settings");
     let folder = tempfile::tempdir().expect("a folder");
     let rng = kernel::Rng::seeded(1);
@@ -235,6 +235,7 @@ fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> 
         prefix,
         dialect: Dialect::Rest,
         access,
+        bodies: Bodies::Counted,
         service: crate::gateway::routed(Router::new().fallback(
             |request: http::Request<axum::body::Body>| async move {
                 let (parts, _) = request.into_parts();

@@ -103,7 +103,7 @@ impl Bench {
                 region: "local".to_owned(),
                 secret: Secret::new(PROJECT),
                 anon_keys: vec![Secret::new(ANON)],
-                fixed: None,
+                fixed: Vec::new(),
                 tokens: Arc::new(Nobody),
             },
             tasks: tasks.clone(),

@@ -1,0 +1,94 @@
+//! What others in this process ask of the room, for a caller.
+
+use kernel::Caller;
+
+use crate::error::Result;
+use crate::names::ObjectPath;
+use crate::store::NewObject;
+use crate::who::{Who, operations};
+use crate::{Storage, StorageError, content};
+
+/// How long a signed upload may begin, as the official platform.
+pub(crate) const UPLOAD_SECONDS: u64 = 7200;
+
+/// An address that somebody without rights may upload to, once the policies
+/// have said yes to its maker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedUpload {
+    /// Under `/storage/v1`, with the token.
+    pub path: String,
+    /// The token alone.
+    pub token: String,
+}
+
+/// What there is to know of an object from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectSummary {
+    /// Bytes.
+    pub size: u64,
+    /// Its kind.
+    pub mime: String,
+    /// The name of its bytes.
+    pub version: String,
+}
+
+impl Storage {
+    /// Lets whoever has the result upload this object, if the caller may.
+    pub async fn sign_upload(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        name: &str,
+        upsert: bool,
+    ) -> Result<SignedUpload, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_SIGN_UPLOAD);
+        let path = ObjectPath::new(bucket, name)?;
+        let object = NewObject {
+            upsert,
+            owner: who.subject(),
+            ..NewObject::new(path, content::upload_type(None, name))
+        };
+        self.signed_upload(&who, &object, None).await
+    }
+
+    pub(crate) async fn signed_upload(
+        &self,
+        who: &Who,
+        object: &NewObject,
+        size: Option<u64>,
+    ) -> Result<SignedUpload> {
+        self.store.may_insert(who, object, size).await?;
+        let (path, owner) = (&object.path, object.owner.as_deref());
+        let token = self.sign_upload_token(path, owner, object.upsert, UPLOAD_SECONDS)?;
+        Ok(SignedUpload {
+            path: format!("/object/upload/sign/{path}?token={token}"),
+            token,
+        })
+    }
+
+    /// Where a public object is, under `/storage/v1`.
+    #[must_use]
+    pub fn public_path(bucket: &str, name: &str) -> String {
+        format!("/object/public/{bucket}/{name}")
+    }
+
+    /// An object as this caller sees it; nothing where they see none.
+    pub async fn object_size(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        name: &str,
+    ) -> Result<Option<ObjectSummary>, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_INFO);
+        let path = ObjectPath::new(bucket, name)?;
+        let found = match self.store.object(&who, &path).await {
+            Err(error) if error.code() == "NoSuchKey" => return Ok(None),
+            found => found?,
+        };
+        Ok(Some(ObjectSummary {
+            size: found.metadata.size().unwrap_or_default(),
+            mime: found.metadata.mime().unwrap_or(content::UNKNOWN).to_owned(),
+            version: found.version.unwrap_or_default(),
+        }))
+    }
+}
