@@ -102,7 +102,7 @@ async fn connection(
 }
 
 /// Whether a whole, successful answer has arrived.
-fn complete(buffer: &[u8]) -> Result<bool> {
+pub(crate) fn complete(buffer: &[u8]) -> Result<bool> {
     let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") else {
         return Ok(false);
     };

@@ -6,6 +6,7 @@
 //! `cargo run --release -p benches -- plan`
 //! `cargo run --release -p benches -- reload`
 //! `cargo run --release -p benches -- streams`
+//! `cargo run --release -p benches -- sign-ins`
 //!
 //! Ratios are what counts: both sides share the machine, so its speed cancels
 //! out. `benches/README.md` says what each row means.
@@ -23,6 +24,7 @@ mod reload;
 mod rest;
 mod schema;
 mod server;
+mod sign_ins;
 mod start;
 mod streams;
 mod table;
@@ -71,11 +73,15 @@ fn run() -> Result<()> {
         "plan" => plan::run(options),
         "reload" => reload::run(options),
         "streams" => streams::run(options),
+        "sign-ins" => sign_ins::run(options),
         "all" => rest::run(options)
             .and_then(|()| start::run(options))
             .and_then(|()| plan::run(options))
             .and_then(|()| reload::run(options))
-            .and_then(|()| streams::run(options)),
-        other => bail!("unknown bench {other}: rest, start, plan, reload, streams or all"),
+            .and_then(|()| streams::run(options))
+            .and_then(|()| sign_ins::run(options)),
+        other => {
+            bail!("unknown bench {other}: rest, start, plan, reload, streams, sign-ins or all")
+        }
     }
 }

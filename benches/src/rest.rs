@@ -218,6 +218,12 @@ fn measure(
     ])
 }
 
+/// A read of one row by its key.
+pub(crate) fn reads(n: u64, address: &str, token: &str) -> Vec<u8> {
+    let [shape, ..] = &SHAPES;
+    bytes(shape, n, address, token)
+}
+
 fn bytes(shape: &Shape, n: u64, address: &str, token: &str) -> Vec<u8> {
     let mut text = format!(
         "{} {} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n",
@@ -245,7 +251,7 @@ fn claims() -> String {
 }
 
 /// Signs the claims with the project's secret, by the database's own HMAC.
-fn token(server: &Server, socket: &str, port: &str) -> Result<String> {
+pub(crate) fn token(server: &Server, socket: &str, port: &str) -> Result<String> {
     let secret = server.text("jwt_secret")?;
     let header = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
     let sql = format!(
@@ -291,7 +297,7 @@ fn output_of(command: &mut Command, sql: &str) -> Result<String> {
 }
 
 /// A project whose migration makes and fills the tables.
-fn project(folder: &Path) -> Result<()> {
+pub(crate) fn project(folder: &Path) -> Result<()> {
     let supabase = folder.join("supabase");
     std::fs::create_dir_all(supabase.join("migrations"))?;
     std::fs::write(supabase.join("config.toml"), "project_id = \"bench\"\n")?;

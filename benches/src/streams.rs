@@ -129,6 +129,7 @@ fn start(target: &Target) -> (Arc<Streams>, Tasks) {
         leaving: CancellationToken::new(),
         clock: Clock::system(),
         rng: Rng::system(),
+        tell_others: Arc::new(|_| ()),
         ask_every: ASK_EVERY,
         chunks_kept: None,
     });

@@ -9,8 +9,8 @@ use kernel::Secret;
 use serde::Deserialize;
 
 use crate::error::AuthError;
-use crate::outbound::{Budget, Client};
 use crate::ports::{self, Humans};
+use outbound::{Budget, Client};
 
 /// GoTrue's.
 const BUDGET: Budget = Budget {
@@ -152,10 +152,10 @@ impl Captcha {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::Reach;
     use axum::Router;
     use axum::routing::post;
     use kernel::Tasks;
+    use outbound::Reach;
 
     /// Answers as the real ones do, and is as strict about the secret.
     async fn siteverify(body: String) -> String {

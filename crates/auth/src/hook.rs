@@ -23,7 +23,7 @@ use kernel::{Clock, Rng};
 use pg::{OpenTx, Pool};
 use serde_json::Value;
 
-use crate::outbound::Client;
+use outbound::Client;
 
 pub use payload::{Decision, EmailData, Sms, Verdict};
 pub use signature::{HookSecret, Signature};
@@ -141,7 +141,7 @@ impl Hooks {
     /// usually `supabase_auth_admin`. `client` needs [`Reach::Configured`],
     /// since hooks often live next door.
     ///
-    /// [`Reach::Configured`]: crate::outbound::Reach::Configured
+    /// [`Reach::Configured`]: outbound::Reach::Configured
     pub fn new(
         hooks: &BTreeMap<Point, Hook>,
         client: Client,

@@ -19,12 +19,12 @@ use crate::accounts;
 use crate::config::Legacy;
 use crate::error::Result;
 use crate::model::{User, own_identity_data};
-use crate::outbound::Budget;
 use crate::password::PASSWORD_BYTES_MAX;
 use crate::request::Call;
 use crate::room::Auth;
 use crate::routes::signup::preview;
 use crate::store::Actor;
+use outbound::Budget;
 
 /// Somebody waits at a form.
 const BUDGET: Budget = Budget {

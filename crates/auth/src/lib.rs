@@ -31,7 +31,6 @@ mod mails;
 mod model;
 mod oauth_server;
 pub mod oidc;
-pub mod outbound;
 pub mod password;
 pub mod ports;
 mod redirect;

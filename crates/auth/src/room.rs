@@ -10,11 +10,11 @@ use crate::error::{AuthError, Result, code};
 use crate::hook::Hooks;
 use crate::limits::Limits;
 use crate::oidc::provider::Providers;
-use crate::outbound::Client;
 use crate::password::{Breached, Passwords};
 use crate::ports::{Humans, Messenger, Outbox, Signer};
 use crate::request::Call;
 use crate::store::Store;
+use outbound::Client;
 
 /// The auth room.
 pub struct Auth {

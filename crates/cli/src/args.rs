@@ -160,7 +160,7 @@ pub(crate) struct DevArgs {
     /// Leave out `roles.sql` and the seeds.
     #[arg(long)]
     pub(crate) no_seed: bool,
-    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    /// Serve this app beside the rooms: `omvee` or `open_lovable`. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
     /// Write the types for supabase-js here, and again when the schema changes.
@@ -178,7 +178,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on [default: 0.0.0.0].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
-    /// Serve this app beside the rooms: `open_lovable`. May be repeated.
+    /// Serve this app beside the rooms: `omvee` or `open_lovable`. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
     /// Folder of keys and, without a database URL, of the managed PostgreSQL.

@@ -175,6 +175,14 @@ impl From<StartError> for Failure {
                 cause: error.source().map(ToString::to_string),
                 next_step: Some("Allow this user more processes (ulimit -u).".to_owned()),
             }),
+            StartError::Files { .. } => Self::Said(Said {
+                code: "FB3008",
+                message: error.to_string(),
+                cause: error.source().map(ToString::to_string),
+                next_step: Some(
+                    "Let this user write there, or name another place with storage.url.".to_owned(),
+                ),
+            }),
             StartError::Database { .. } => Self::Said(Said {
                 code: "FB3004",
                 message: error.to_string(),

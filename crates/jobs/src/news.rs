@@ -42,6 +42,10 @@ const BACKLOG: usize = 1024;
 /// First and longest pause before listening again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// A connection that says nothing for so long is asked whether it is alive, and
+/// has so long to answer.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What is told.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -137,13 +141,18 @@ impl News {
             return;
         }
         self.wake.changed(&told.jobs);
-        {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            pending.add(&told);
-        }
-        self.some.notify_one();
+        self.tell_others(&told);
         // Nobody may be listening, which is fine.
         let _ = self.heard.send(Arc::new(told));
+    }
+
+    /// Tells the other nodes soon.
+    pub(crate) fn tell_others(&self, told: &Told) {
+        {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.add(told);
+        }
+        self.some.notify_one();
     }
 
     /// Streams that have something new.
@@ -256,9 +265,14 @@ async fn listen_once(news: &News, store: &Store, pause: &mut Duration) -> pg::Er
     // Whatever was said while nobody listened.
     news.hear("{\"all\":true}");
     loop {
-        match session.notification().await {
-            Ok(notification) => news.hear(&notification.payload),
-            Err(error) => return error,
+        match tokio::time::timeout(SILENCE_MAX, session.notification()).await {
+            Ok(Ok(notification)) => news.hear(&notification.payload),
+            Ok(Err(error)) => return error,
+            Err(_) => match tokio::time::timeout(ANSWER_MAX, session.script("SELECT")).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return pg::Error::Io(std::io::ErrorKind::TimedOut.into()),
+            },
         }
     }
 }

@@ -262,14 +262,18 @@ impl Jobs {
     }
 
     /// What happens from now on, on this node and on others, as a hint where
-    /// to look. A slow subscriber misses some and is told so.
+    /// to look: what others say is heard on one connection, for all rooms. A
+    /// slow subscriber misses some and is told so.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
         self.core.news.subscribe()
     }
 
-    /// Other rooms have appended to these streams.
-    pub fn tell_streams(&self, streams: impl IntoIterator<Item = Uuid>) {
-        self.core.news.streams(streams);
+    /// Tells the other nodes that another room has appended to these streams.
+    pub fn tell_others(&self, streams: &[Uuid]) {
+        self.core.news.tell_others(&Told {
+            streams: streams.iter().copied().collect(),
+            ..Told::default()
+        });
     }
 }

@@ -17,11 +17,13 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::session::Session;
 
+mod apps;
 mod error;
 mod list;
 #[cfg(test)]
 mod tests;
 
+pub use apps::{AppHistory, migrate_app};
 pub use error::MigrateError;
 pub use list::MIGRATIONS;
 
@@ -224,19 +226,7 @@ async fn apply_in_transaction(
     let failed = |error| MigrateError::failed(migration, error);
     session.script("BEGIN").await.map_err(failed)?;
     lock(session, migration, options).await?;
-    // A role's own timeout must not cut a migration short, and a role's
-    // search_path must not change what it means.
-    let timeout = options.statement_timeout.as_millis().to_string();
-    session
-        .query(
-            "SELECT set_config('statement_timeout', $1, true), \
-                    set_config('lock_timeout', '0', true), \
-                    set_config('client_min_messages', 'warning', true), \
-                    set_config('search_path', 'pg_catalog, public', true)",
-            &[Some(timeout.as_str())],
-        )
-        .await
-        .map_err(failed)?;
+    set_up(session, options).await.map_err(failed)?;
     if is_applied(session, migration).await.map_err(failed)? {
         return Ok(false);
     }
@@ -256,6 +246,22 @@ async fn apply_in_transaction(
         .await
         .map_err(failed)?;
     Ok(true)
+}
+
+/// A role's own timeout must not cut a migration short, and a role's
+/// `search_path` must not change what it means.
+async fn set_up(session: &mut Session, options: &MigrateOptions) -> Result<(), Error> {
+    let timeout = options.statement_timeout.as_millis().to_string();
+    session
+        .query(
+            "SELECT set_config('statement_timeout', $1, true), \
+                    set_config('lock_timeout', '0', true), \
+                    set_config('client_min_messages', 'warning', true), \
+                    set_config('search_path', 'pg_catalog, public', true)",
+            &[Some(timeout.as_str())],
+        )
+        .await
+        .map(drop)
 }
 
 /// Several nodes may start at once. The lock belongs to the transaction, so

@@ -117,6 +117,8 @@ pub struct JobsConfig {
     pub lease: Duration,
     /// How long finished trees are kept, unless their type says.
     pub keep: Duration,
+    /// How long sessions that were deleted are kept.
+    pub keep_sessions: Duration,
 }
 
 /// Files.
@@ -147,6 +149,8 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// OMVEE's projects and uploads.
+    pub omvee: bool,
     /// Open Lovable's v2 API.
     pub open_lovable: Option<OpenLovableConfig>,
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use kernel::{Secret, Tasks};
 use pg::Session;
 use pg::cluster::{Cluster, ClusterError, ClusterState};
-use pg::migrate::{MigrateError, MigrateOptions, migrate};
+use pg::migrate::{MigrateError, MigrateOptions, migrate, migrate_app};
 use pg::{Target, TargetError};
 
 use crate::app::{App, Context, Parts, StartError};
@@ -290,6 +290,9 @@ async fn prepare(plan: &Plan<'_>, targets: &Targets, own: bool) -> Result<Prepar
     }
     let mut session = connect(&targets.platform).await?;
     prepared.degradations = platform(&mut session).await?;
+    for history in wire::apps::histories(config) {
+        migrate_app(&mut session, history, &MigrateOptions::default()).await?;
+    }
     if own && config.mode == Mode::Dev {
         let _ = operate::set_local_password(&mut session, OWNER, LOCAL_PASSWORD).await;
     }

@@ -1,7 +1,7 @@
 //! Which rooms there are, what each is built from, and what watches them. A
 //! new room is one function here and one line in [`Rooms::mounted`].
 
-mod apps;
+pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
 pub(crate) mod storage;
@@ -83,6 +83,8 @@ pub struct Rooms {
     pub work: Option<work::Work>,
     /// Files; none where the database does not let us keep them.
     pub storage: Option<Arc<::storage::Storage>>,
+    /// OMVEE's projects and uploads, where they are asked for.
+    omvee: Option<Arc<omvee::Omvee>>,
     /// Open Lovable's v2 API, where it is asked for.
     open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
@@ -101,6 +103,7 @@ impl Rooms {
         let catalog = Arc::clone(&data.catalog);
         let rest_at_root = config.rest.at_root;
         let open_lovable = apps::open_lovable(config, &data.pool, work.is_some());
+        let omvee = apps::omvee(config, &data.pool, storage.as_ref());
         let (pool, config) = (data.pool.clone(), rest_config(config));
         Self {
             rest: Rest::with_idempotency(config, pool, catalog, secret),
@@ -108,6 +111,7 @@ impl Rooms {
             auth,
             work,
             storage,
+            omvee,
             open_lovable,
         }
     }
@@ -168,6 +172,7 @@ impl Rooms {
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
+        rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.

@@ -14,6 +14,7 @@ mod call;
 mod diff;
 mod error;
 mod hex;
+mod ports;
 mod room;
 mod routes;
 mod store;
@@ -21,5 +22,6 @@ pub mod streams;
 mod sweep;
 
 pub use error::SessionsError;
+pub use ports::TellOthers;
 pub use room::{Parts, Sessions};
-pub use sweep::sweep_once;
+pub use sweep::{purge_once, sweep_once};

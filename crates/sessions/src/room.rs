@@ -1,12 +1,14 @@
 //! The room: what it is made of, and its routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio_util::sync::CancellationToken;
 
+use crate::ports::TellOthers;
 use crate::routes;
 use crate::store::Store;
 use crate::streams::{ASK_EVERY, Given, Streams};
@@ -28,6 +30,10 @@ pub struct Parts {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// Tells other nodes of events.
+    pub tell_others: TellOthers,
+    /// How long sessions that were deleted are kept, for whoever wants them back.
+    pub keep_deleted: Duration,
 }
 
 /// The sessions of a project.
@@ -44,7 +50,7 @@ impl Sessions {
     pub fn new(parts: Parts) -> Arc<Self> {
         let store = Store::new(parts.requests.clone());
         let (pool, role) = (parts.pool.clone(), Arc::clone(&parts.role));
-        let sweeping = sweep::keep_swept(pool, role, parts.tasks.token());
+        let sweeping = sweep::keep_swept(pool, role, parts.keep_deleted, parts.tasks.token());
         parts.tasks.spawn("sweep_files", sweeping);
         let streams = Streams::start(Given {
             pool: parts.pool,
@@ -54,6 +60,7 @@ impl Sessions {
             leaving: parts.leaving,
             clock: parts.clock,
             rng: parts.rng,
+            tell_others: parts.tell_others,
             ask_every: ASK_EVERY,
             chunks_kept: None,
         });

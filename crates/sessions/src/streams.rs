@@ -6,7 +6,6 @@
 //!   each watcher, who gets every event once and in order.
 //! * `access`: policies decide who may watch, at the beginning and later on.
 //! * `routes`: server-sent events, web sockets, long polls; and appending.
-//! * `listen`: news of other nodes.
 //!
 //! Invariants: what a watcher was given is committed; a cursor is one integer
 //! and means the same on every node; no watcher can make another wait or this
@@ -18,14 +17,12 @@ mod error;
 mod follow;
 mod frame;
 mod hub;
-mod listen;
 mod retention;
 mod routes;
 mod store;
 mod watching;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kernel::{Caller, Clock, Rng, Tasks};
@@ -41,14 +38,14 @@ pub use append::{
 };
 pub use error::StreamError;
 pub use frame::Frame;
-pub use hub::Hub;
-pub use listen::{Hear, hear};
 pub use watching::{Ended, Step, Watching};
 
+use crate::ports::TellOthers;
 use access::{Pass, Places};
 use append::Flusher;
 use error::Result;
 use follow::Follower;
+use hub::Hub;
 use store::Store;
 
 /// Pages read at once for watchers who lag: all of them back at once after a
@@ -72,6 +69,8 @@ pub struct Given {
     pub clock: Clock,
     /// Randomness.
     pub rng: Rng,
+    /// Tells other nodes what was appended here.
+    pub tell_others: TellOthers,
     /// How often it is asked whether a watcher may still watch; [`ASK_EVERY`]
     /// unless there is a reason.
     pub ask_every: Duration,
@@ -90,10 +89,6 @@ pub struct Streams {
     ask_every: Duration,
     tasks: Tasks,
     leaving: CancellationToken,
-    /// Which node we are, in notifications.
-    node: Uuid,
-    /// Whether somebody has watched, so that we listen.
-    listens: AtomicBool,
 }
 
 impl Streams {
@@ -101,12 +96,12 @@ impl Streams {
     #[must_use]
     pub fn start(given: Given) -> Arc<Self> {
         let store = Store::new(given.pool, given.role, given.requests);
-        let (hub, tasks, node) = (Hub::new(), given.tasks, given.rng.uuid());
+        let (hub, tasks) = (Hub::new(), given.tasks);
         let (appender, queue) = Appender::new();
         let flusher = Flusher {
             store: store.clone(),
             hub: Arc::clone(&hub),
-            node,
+            tell_others: given.tell_others,
         };
         tasks.spawn("stream-writer", flusher.run(queue, tasks.token()));
         let reading = Arc::clone(&hub).run(store.clone(), given.rng.clone(), tasks.token());
@@ -123,8 +118,6 @@ impl Streams {
             ask_every: given.ask_every,
             tasks,
             leaving: given.leaving,
-            node,
-            listens: AtomicBool::new(false),
         })
     }
 
@@ -134,10 +127,20 @@ impl Streams {
         &self.appender
     }
 
-    /// What is to be poked by whoever knows of new events.
+    /// These streams have news, somebody says: what is watched here is read.
+    pub fn poke(&self, streams: &[Uuid]) {
+        self.hub.poke(streams);
+    }
+
+    /// Any stream may have.
+    pub fn poke_all(&self) {
+        self.hub.poke_all();
+    }
+
+    /// How many streams are watched on this node.
     #[must_use]
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    pub fn watched(&self) -> usize {
+        self.hub.watched()
     }
 
     /// How many watch on this node.
@@ -155,7 +158,6 @@ impl Streams {
             ));
         }
         let place = self.places.take(caller)?;
-        self.listen();
         let hold = self.hub.hold(stream, last_seq);
         let pages = Arc::clone(&self.pages);
         let follower = Follower::new(hold, (after, last_seq), self.store.clone(), pages);
@@ -168,17 +170,5 @@ impl Streams {
     /// many rows.
     pub async fn prune(&self, chunks_older: Option<Duration>) -> Result<u64> {
         Ok(retention::once(&self.store, chunks_older).await?)
-    }
-
-    /// Listens to other nodes from the first watcher on: a server that nobody
-    /// watches needs no connection for it.
-    fn listen(&self) {
-        if self.listens.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let target = self.store.target().clone();
-        let hub: Arc<dyn Hear> = Arc::clone(&self.hub) as Arc<dyn Hear>;
-        let listening = listen::listen(target, self.node, hub, self.tasks.token());
-        self.tasks.spawn("stream-listener", listening);
     }
 }

@@ -16,21 +16,26 @@ mod error;
 mod id;
 mod local;
 mod pool;
+mod s3;
 mod verify;
 mod written;
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use kernel::{Clock, Rng, Tasks};
+use uuid::Uuid;
 
 use local::Local;
+use s3::S3;
 
 pub use error::BlobError;
 pub use id::BlobId;
+pub use s3::S3Config;
 pub use written::{Sums, Written};
 
 /// What is written, hashed and read at once. Smaller costs more handing over
@@ -53,11 +58,17 @@ pub struct Given {
 pub enum Blobs {
     /// A folder of this machine.
     Local(LocalBlobs),
+    /// A bucket of an S3.
+    S3(S3Blobs),
 }
 
 /// Bytes in a folder of this machine; see [`Blobs::local`].
 #[derive(Clone, Debug)]
 pub struct LocalBlobs(Local);
+
+/// Bytes in a bucket; see [`Blobs::s3`].
+#[derive(Clone, Debug)]
+pub struct S3Blobs(S3);
 
 /// Bytes that are still on their way. Dropped before [`Writer::finish`], they
 /// are gone, except those that were appended.
@@ -67,6 +78,7 @@ pub struct Writer(WriterOf);
 #[derive(Debug)]
 enum WriterOf {
     Local(Box<local::Writer>),
+    S3(Box<s3::Writer>),
 }
 
 impl Writer {
@@ -74,6 +86,7 @@ impl Writer {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         match &mut self.0 {
             WriterOf::Local(writer) => writer.write(bytes).await,
+            WriterOf::S3(writer) => writer.write(bytes).await,
         }
     }
 
@@ -82,6 +95,7 @@ impl Writer {
     pub async fn finish(self) -> Result<(BlobId, Written), BlobError> {
         match self.0 {
             WriterOf::Local(writer) => writer.finish().await,
+            WriterOf::S3(writer) => writer.finish().await,
         }
     }
 }
@@ -92,6 +106,11 @@ impl Blobs {
         Ok(Self::Local(LocalBlobs(Local::open(path, given)?)))
     }
 
+    /// The store in a bucket, which has to exist.
+    pub fn s3(config: &S3Config, given: Given) -> Result<Self, BlobError> {
+        Ok(Self::S3(S3Blobs(S3::open(config, given)?)))
+    }
+
     /// Bytes under a new name.
     #[expect(
         clippy::unused_async,
@@ -100,6 +119,7 @@ impl Blobs {
     pub async fn create(&self) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.create(None).into()),
+            Self::S3(S3Blobs(s3)) => Ok(s3.create(None).into()),
         }
     }
 
@@ -111,6 +131,7 @@ impl Blobs {
     pub async fn create_as(&self, id: BlobId) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.create(Some(id)).into()),
+            Self::S3(S3Blobs(s3)) => Ok(s3.create(Some(id)).into()),
         }
     }
 
@@ -123,6 +144,7 @@ impl Blobs {
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.read(id, range).await,
+            Self::S3(S3Blobs(s3)) => s3.read(id, range).await,
         }
     }
 
@@ -130,6 +152,7 @@ impl Blobs {
     pub async fn size(&self, id: BlobId) -> Result<u64, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.size(id).await,
+            Self::S3(S3Blobs(s3)) => s3.size(id).await,
         }
     }
 
@@ -137,6 +160,7 @@ impl Blobs {
     pub async fn remove(&self, ids: &[BlobId]) -> Result<(), BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.remove(ids).await,
+            Self::S3(S3Blobs(s3)) => s3.remove(ids).await,
         }
     }
 
@@ -144,6 +168,7 @@ impl Blobs {
     pub async fn copy(&self, id: BlobId) -> Result<BlobId, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.copy(id).await,
+            Self::S3(S3Blobs(s3)) => s3.copy(id).await,
         }
     }
 
@@ -155,6 +180,7 @@ impl Blobs {
     ) -> BoxStream<'static, Result<(BlobId, u64), BlobError>> {
         match self {
             Self::Local(LocalBlobs(local)) => local.list(after),
+            Self::S3(S3Blobs(s3)) => s3.list(after),
         }
     }
 
@@ -163,6 +189,35 @@ impl Blobs {
     pub async fn unfinished(&self) -> Result<Vec<BlobId>, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.unfinished().await,
+            Self::S3(S3Blobs(s3)) => s3.unfinished().await,
+        }
+    }
+
+    /// Whether the bytes are those of these books. Bytes that are nobody's yet
+    /// are from now on.
+    pub async fn belong_to(&self, books: Uuid) -> Result<bool, BlobError> {
+        match self {
+            Self::Local(LocalBlobs(local)) => local.belong_to(books).await,
+            Self::S3(S3Blobs(s3)) => s3.belong_to(books).await,
+        }
+    }
+
+    /// Names before this one were given when nobody served the bytes: nobody is
+    /// about to name them any more.
+    #[must_use]
+    pub fn alone_since(&self) -> Option<BlobId> {
+        match self {
+            Self::Local(LocalBlobs(local)) => local.alone_since(),
+            Self::S3(_) => None,
+        }
+    }
+
+    /// How long after a name was given its bytes may be finished.
+    #[must_use]
+    pub fn named_late(&self) -> Duration {
+        match self {
+            Self::Local(_) => Duration::ZERO,
+            Self::S3(_) => s3::LONGEST_UPLOAD,
         }
     }
 
@@ -172,6 +227,7 @@ impl Blobs {
     pub fn local_path(&self, id: BlobId) -> Option<PathBuf> {
         match self {
             Self::Local(LocalBlobs(local)) => Some(local.path(id)),
+            Self::S3(_) => None,
         }
     }
 
@@ -179,6 +235,7 @@ impl Blobs {
     pub async fn begin_multipart(&self) -> Result<BlobId, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.begin_multipart().await,
+            Self::S3(S3Blobs(s3)) => s3.begin().await,
         }
     }
 
@@ -191,6 +248,7 @@ impl Blobs {
     pub async fn write_part(&self, id: BlobId, number: u16) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.write_part(id, number).into()),
+            Self::S3(S3Blobs(s3)) => Ok(s3.write_part(id, number).into()),
         }
     }
 
@@ -202,6 +260,7 @@ impl Blobs {
     ) -> Result<Written, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.complete_multipart(id, parts).await,
+            Self::S3(S3Blobs(s3)) => s3.complete_multipart(id, parts).await,
         }
     }
 
@@ -215,6 +274,7 @@ impl Blobs {
     pub async fn begin_append(&self) -> Result<BlobId, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.begin_append().await,
+            Self::S3(S3Blobs(s3)) => s3.begin().await,
         }
     }
 
@@ -223,6 +283,7 @@ impl Blobs {
     pub async fn append(&self, id: BlobId, offset: u64) -> Result<Writer, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => Ok(local.append(id, offset).await?.into()),
+            Self::S3(S3Blobs(s3)) => Ok(s3.append(id, offset).await?.into()),
         }
     }
 
@@ -230,6 +291,7 @@ impl Blobs {
     pub async fn seal(&self, id: BlobId, size: u64) -> Result<Written, BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.seal(id, size).await,
+            Self::S3(S3Blobs(s3)) => s3.seal(id, size).await,
         }
     }
 
@@ -237,6 +299,7 @@ impl Blobs {
     pub async fn discard(&self, id: BlobId) -> Result<(), BlobError> {
         match self {
             Self::Local(LocalBlobs(local)) => local.discard(id).await,
+            Self::S3(S3Blobs(s3)) => s3.discard(id).await,
         }
     }
 }
@@ -244,6 +307,12 @@ impl Blobs {
 impl From<local::Writer> for Writer {
     fn from(writer: local::Writer) -> Self {
         Self(WriterOf::Local(Box::new(writer)))
+    }
+}
+
+impl From<s3::Writer> for Writer {
+    fn from(writer: s3::Writer) -> Self {
+        Self(WriterOf::S3(Box::new(writer)))
     }
 }
 

@@ -137,7 +137,7 @@ pub struct Served {
 pub fn serve_as(mime: &str) -> Served {
     let essence = mime.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
-    let starts = |known: &&str| essence.starts_with(*known);
+    let starts = |known: &str| essence.starts_with(known);
     // Wherever it stands in it, as upstream: parameters too.
     if mime.to_ascii_lowercase().contains("text/html") {
         return Served {
@@ -149,7 +149,7 @@ pub fn serve_as(mime: &str) -> Served {
     let content_type = HeaderValue::from_str(shown);
     let xml = essence.ends_with("+xml");
     let passive =
-        PASSIVE.iter().any(|known| starts(&known)) && !ACTIVE.iter().any(|known| starts(&known));
+        PASSIVE.iter().any(|known| starts(known)) && !ACTIVE.iter().any(|known| starts(known));
     let plain = passive || HARMLESS.contains(&essence.as_str());
     let runs = xml || !plain;
     Served {

@@ -17,6 +17,7 @@
 pub mod blobs;
 pub mod content;
 mod error;
+pub mod keeping;
 mod names;
 pub mod ports;
 mod public;
@@ -24,8 +25,11 @@ pub mod render;
 mod room;
 mod routes;
 mod s3;
+#[cfg(test)]
+mod security;
 mod signed;
 mod store;
+mod tus;
 mod who;
 
 pub use error::StorageError;

@@ -66,6 +66,12 @@ impl Storage {
         })
     }
 
+    /// Where clients reach the room: what paths here are under.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.config.url
+    }
+
     /// Where a public object is, under `/storage/v1`.
     #[must_use]
     pub fn public_path(bucket: &str, name: &str) -> String {

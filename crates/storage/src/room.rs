@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
 use crate::ports::Signer;
+use crate::render::{Studio, StudioConfig};
 use crate::s3::S3;
 use crate::store::{Store, StoreParts};
 
@@ -56,6 +57,8 @@ pub struct Storage {
     pub(crate) store: Store,
     /// Bytes.
     pub(crate) blobs: Blobs,
+    /// Where pictures are made.
+    pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
     /// Keys of S3's clients.
@@ -85,6 +88,7 @@ impl Storage {
             config: parts.config,
             store,
             blobs: parts.blobs,
+            studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
             s3: parts.s3,
             tasks: parts.tasks,
@@ -95,6 +99,7 @@ impl Storage {
 
     /// Its routes, under `/storage/v1`.
     pub fn router(self: Arc<Self>) -> Router {
-        crate::routes::router(self)
+        let resumable = self.resumable_router();
+        crate::routes::router(self).merge(resumable)
     }
 }

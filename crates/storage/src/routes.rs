@@ -11,6 +11,7 @@ mod fields;
 mod form;
 mod listing;
 mod objects;
+mod render;
 mod robots;
 mod sign;
 mod upload;
@@ -70,6 +71,10 @@ async fn answer(room: &Storage, call: Call) -> Result<Response> {
             None => Ok(no_route(&method, &path)),
         },
         (_, "object", rest) => match object(room, call, rest).await? {
+            Some(response) => Ok(response),
+            None => Ok(no_route(&method, &path)),
+        },
+        (_, "render", rest) => match render::route(room, &call, rest).await? {
             Some(response) => Ok(response),
             None => Ok(no_route(&method, &path)),
         },

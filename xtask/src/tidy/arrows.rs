@@ -37,6 +37,12 @@ const RULES: &[Rule] = &[
         may: &["kernel"],
         never: &["anyhow", "axum", "clap", "hyper", "tower"],
     },
+    // What any room may need to speak HTTP to others with; it knows none of them.
+    Rule {
+        krate: "outbound",
+        may: &["kernel"],
+        never: &["anyhow", "clap", "postgres-protocol", "tokio-postgres"],
+    },
     Rule {
         krate: "rest",
         may: &["kernel", "pg"],
@@ -44,7 +50,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "auth",
-        may: &["kernel", "pg"],
+        may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
@@ -59,7 +65,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "storage",
-        may: &["kernel", "pg"],
+        may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
     // An app is one more client that happens to live in the process: it stands on the rooms'
@@ -71,12 +77,19 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "omvee",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "server",
         may: &[
             "auth",
             "jobs",
             "kernel",
+            "omvee",
             "open_lovable",
+            "outbound",
             "pg",
             "rest",
             "sessions",
@@ -116,7 +129,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest"],
+        may: &["pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, StatusCode};
 use super::signature::Signature;
 use super::target::Service;
 use super::{HookError, Hooks, PAYLOAD_BYTES_MAX};
-use crate::outbound::{Answer, Budget, CallError};
+use outbound::{Answer, Budget, CallError};
 
 /// GoTrue's: for all tries together.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use pg::testing::TestDb;
 use pg::{PoolConfig, RequestTx, SqlBuf};
 use serde_json::{Map, json};
 
-use crate::outbound::Reach;
+use outbound::Reach;
 
 const SECRET: &str = "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ROLE: &str = "supabase_auth_admin";

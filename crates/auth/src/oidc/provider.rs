@@ -21,7 +21,7 @@ use super::id_token::{self, Expected, Unfit};
 use super::profile::{GOOGLE, Profile};
 use super::remote::{Found, Remote, RemoteError, Source, same_issuer};
 use crate::config::{Config, Provider as Settings};
-use crate::outbound::{Answer, Budget, CallError, Client};
+use outbound::{Answer, Budget, CallError, Client};
 
 /// A browser waits for it.
 const BUDGET: Budget = Budget {

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::keys::{KeyFault, KeySet};
-use crate::outbound::{Budget, Client};
+use outbound::{Budget, Client};
 
 /// An issuer that is down must not hold requests longer.
 const BUDGET: Budget = Budget {

@@ -12,7 +12,7 @@ use http::header::USER_AGENT;
 use ring::digest;
 
 use super::rules::Breached;
-use crate::outbound::{Budget, Client};
+use outbound::{Budget, Client};
 
 /// An answer has about a thousand lines of forty characters.
 const BUDGET: Budget = Budget {
@@ -86,12 +86,12 @@ impl Breached for Pwned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::Reach;
     use axum::Router;
     use axum::extract::Path;
     use axum::routing::get;
     use http::StatusCode;
     use kernel::Tasks;
+    use outbound::Reach;
 
     /// SHA-1 of `password` is 5BAA6 1E4C9B93F3F0682250B6CF8331B7EE68FD8.
     async fn range(Path(prefix): Path<String>) -> (StatusCode, &'static str) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use auth::hook::Hooks;
 use auth::mail::{Library, Mailer, Sink};
-use auth::outbound::{Client, Reach};
 use auth::password::{Breached, Passwords, PoolConfig as Threads};
 use auth::ports::{Humans, Signer};
 use auth::{Auth, AuthError, Config, Parts};
@@ -16,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kernel::{BadToken, Caller, Clock, Rng, Secret, Tasks};
+use outbound::{Client, Reach};
 use pg::testing::TestDb;
 use pg::{Pool, PoolConfig};
 use ring::hmac;

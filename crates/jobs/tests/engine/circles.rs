@@ -81,11 +81,11 @@ fn more(old: &[Known], dice: &mut Dice) -> (Vec<Known>, Value) {
         }
     }
     let end = jobs.len();
-    for at in start..end {
+    for job in &mut jobs[start..] {
         for _ in 0..dice.below(3) {
             let on = dice.below(end);
-            if !jobs[at].is_group && !jobs[at].on.contains(&on) {
-                jobs[at].on.push(on);
+            if !job.is_group && !job.on.contains(&on) {
+                job.on.push(on);
             }
         }
     }

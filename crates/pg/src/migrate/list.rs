@@ -63,5 +63,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(44, "storage_listing", "0044_storage_listing.sql"),
     migration!(45, "storage_search", "0045_storage_search.sql"),
     migration!(46, "storage_engine", "0046_storage_engine.sql"),
-    migration!(47, "storage_s3", "0047_storage_s3.sql"),
+    migration!(47, "work_retention", "0047_work_retention.sql"),
+    migration!(48, "storage_sweep", "0048_storage_sweep.sql"),
+    migration!(49, "resumable_uploads", "0049_resumable_uploads.sql"),
+    migration!(50, "storage_s3", "0050_storage_s3.sql"),
 ];

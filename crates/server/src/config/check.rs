@@ -47,6 +47,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
             expose: merged.flag("jobs.expose")?,
             lease: merged.span("jobs.lease")?,
             keep: merged.span("jobs.keep")?,
+            keep_sessions: merged.span("jobs.keep_sessions")?,
         },
         storage: storage(merged)?,
         apps: apps(merged)?,
@@ -95,7 +96,11 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
-            _ => return Err(merged.invalid("apps.enabled", "expected names of: open_lovable")),
+            "omvee" => apps.omvee = true,
+            _ => {
+                let known = "expected names of: omvee, open_lovable";
+                return Err(merged.invalid("apps.enabled", known));
+            }
         }
     }
     Ok(apps)

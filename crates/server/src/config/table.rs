@@ -151,6 +151,12 @@ pub static KEYS: &[Key] = &[
         "720h",
         "How long a finished tree of jobs is kept, unless its type says.",
     ),
+    key(
+        "jobs.keep_sessions",
+        Kind::Span,
+        "720h",
+        "How long a deleted session is kept before it is removed with everything that belongs to it.",
+    ),
     key("storage.enabled", Kind::Flag, "true", "Serve files."),
     key(
         "storage.file_size_limit",
@@ -202,7 +208,7 @@ pub static KEYS: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `open_lovable`.",
+        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use auth::oidc::keys::claimed_issuer;
 use auth::oidc::remote::{Remote, Source, same_issuer};
-use auth::outbound::Client;
 use kernel::{Caller, Clock};
+use outbound::Client;
 use serde_json::{Map, Value};
 
 use super::jwt::{self, JwtError};

@@ -19,6 +19,8 @@ pub enum Dialect {
     /// Apps whose every answer says whether it is a success: `success` and
     /// `error`.
     Success,
+    /// Apps that say what is wrong in one field: `detail`.
+    Detail,
     /// The Storage API's: `statusCode`, `error`, `message` and `code`.
     Storage,
     /// The gateway's, except for what GoTrue would have said itself: `code`,
@@ -102,6 +104,7 @@ impl Trouble {
         let body = match dialect {
             Dialect::Rest => postgrest(self.code(), self.message(), None, hint.as_deref()),
             Dialect::Success => json!({"success": false, "error": self.message()}),
+            Dialect::Detail => json!({"detail": self.message()}),
             Dialect::Storage => json!({
                 "statusCode": self.status().as_str(),
                 "error": self.code(),

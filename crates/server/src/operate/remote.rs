@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use auth::outbound::{Budget, CallError, Client, Reach};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use kernel::{Secret, Tasks};
+use outbound::{Budget, CallError, Client, Reach};
 use serde_json::Value;
 
 /// An answer that is asked for at once comes within this time, or the server

@@ -8,13 +8,13 @@ use auth::AuthError;
 use auth::captcha::{Captcha, Provider};
 use auth::hook::Hooks;
 use auth::mail::{Custom, Library, Mailer, Sender, SenderConfig, Sink, Smtp, SmtpConfig, SmtpTls};
-use auth::outbound::{Client, Reach};
 use auth::password::{Breached, Passwords, PoolConfig as ThreadsConfig, Pwned};
 use auth::ports;
 use axum::Router;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use kernel::{Secret, Tasks};
+use outbound::{Client, Reach};
 use pg::{Pool, Session, Target};
 use serde_json::Value;
 

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::sessions::Sessions;
+use ::sessions::streams::Streams;
 use axum::Router;
-use jobs::Jobs;
+use jobs::{Jobs, Told};
 use kernel::Tasks;
 use pg::{Pool, Session, Target};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::Context;
 use crate::config::Config;
@@ -66,8 +69,31 @@ pub(crate) fn rooms(
         leaving: front.token(),
         clock: context.clock.clone(),
         rng: context.rng.clone(),
+        tell_others: {
+            let jobs = Arc::clone(&jobs);
+            Arc::new(move |streams| jobs.tell_others(streams))
+        },
+        keep_deleted: config.jobs.keep_sessions,
+    });
+    let news = pass_on(jobs.subscribe(), Arc::clone(sessions.streams()));
+    let stop = tasks.token();
+    tasks.spawn("stream-news", async move {
+        stop.run_until_cancelled_owned(news).await;
     });
     Work { jobs, sessions }
+}
+
+/// What the jobs room does and hears from other nodes, for who watches streams.
+async fn pass_on(mut news: Receiver<Arc<Told>>, streams: Arc<Streams>) {
+    loop {
+        match news.recv().await {
+            Ok(told) if told.all => streams.poke_all(),
+            Ok(told) if told.streams.is_empty() => {}
+            Ok(told) => streams.poke(&told.streams.iter().copied().collect::<Vec<_>>()),
+            Err(RecvError::Lagged(_)) => streams.poke_all(),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 /// Why the rooms cannot work with this login, if they cannot.

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::ports::TellOthers;
+
 use super::hub::Hub;
 use super::store::Store;
 use batch::Gathered;
@@ -237,8 +239,7 @@ fn is_kind(kind: &str) -> bool {
 pub(super) struct Flusher {
     pub(super) store: Store,
     pub(super) hub: Arc<Hub>,
-    /// Marks our own notifications, which we need not hear.
-    pub(super) node: Uuid,
+    pub(super) tell_others: TellOthers,
 }
 
 impl Flusher {
@@ -273,11 +274,7 @@ impl Flusher {
             return outcome.left_over;
         }
         self.hub.poke(&outcome.told);
-        let payload = super::listen::payload(&outcome.told, self.node);
-        // Others look every second in any case.
-        if let Err(error) = self.store.notify(payload).await {
-            tracing::debug!(%error, "Other nodes were not told of new events");
-        }
+        (self.tell_others)(&outcome.told);
         outcome.left_over
     }
 

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::frame::Frame;
-use super::listen::Hear;
 use super::store::{News, Store};
 
 /// Looked at this often, whether poked or not.
@@ -120,7 +119,7 @@ impl Tail {
 }
 
 /// The tails of this node.
-pub struct Hub {
+pub(super) struct Hub {
     tails: Mutex<HashMap<Uuid, Watched>>,
     poked: Mutex<Poked>,
     news: Notify,
@@ -201,8 +200,7 @@ impl Hub {
     }
 
     /// How many streams are watched.
-    #[must_use]
-    pub fn watched(&self) -> usize {
+    pub(super) fn watched(&self) -> usize {
         lock(&self.tails).len()
     }
 
@@ -281,16 +279,6 @@ impl Hub {
             }
         }
         Ok(())
-    }
-}
-
-impl Hear for Hub {
-    fn streams(&self, streams: &[Uuid]) {
-        self.poke(streams);
-    }
-
-    fn everything(&self) {
-        self.poke_all();
     }
 }
 

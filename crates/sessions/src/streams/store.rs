@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Caller;
-use pg::{Pool, RequestTx, Rows, SqlBuf, Target};
+use pg::{Pool, RequestTx, Rows, SqlBuf};
 use uuid::Uuid;
 
 use super::frame::Frame;
@@ -65,11 +65,6 @@ impl Store {
         }
     }
 
-    /// Where to listen.
-    pub(super) fn target(&self) -> &Target {
-        self.pool.target()
-    }
-
     /// One statement as the engine.
     async fn run(&self, statement: SqlBuf, reads: bool) -> Result<Rows> {
         let mut tx = RequestTx::new(&self.role, "{}", &[]);
@@ -111,11 +106,6 @@ impl Store {
         let sql = SqlBuf::fixed(include_str!("sql/number_some.sql")).bind(streams_max.to_string());
         let rows = self.run(sql, false).await?;
         Ok(rows.scalar().and_then(|n| n.parse().ok()).unwrap_or(0))
-    }
-
-    pub(super) async fn notify(&self, payload: String) -> Result<()> {
-        let sql = SqlBuf::fixed(include_str!("sql/notify.sql")).bind(payload);
-        self.run(sql, false).await.map(drop)
     }
 
     /// What is new in these streams, each behind its cursor, in order.

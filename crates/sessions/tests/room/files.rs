@@ -1,6 +1,9 @@
 //! Files: bytes come back, paths mean one thing, batches happen whole, equal
 //! contents are kept once for each owner.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -267,6 +270,57 @@ async fn bytes_are_kept_once_for_each_owner_and_swept_when_unused() {
         .is(200);
     assert_eq!(sessions::sweep_once(&room.pool, &role).await.unwrap(), 2);
     assert_eq!(count("SELECT count(*) FROM work.blobs").await, "0");
+}
+
+#[tokio::test]
+async fn deleted_sessions_go_when_their_time_is_over_and_their_bytes_with_them() {
+    let room = Room::new().await;
+    let (ann, role) = (user("ann"), Arc::from("ferrobase_work"));
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let (old, young, other) = (
+        room.session(&ann).await,
+        room.session(&ann).await,
+        room.session(&ann).await,
+    );
+    for (session, content) in [(&old, "only here"), (&young, "young"), (&other, "other")] {
+        room.write(
+            &ann,
+            session,
+            json!([{"path": "own", "content": content}, {"path": "shared", "content": "of all"}]),
+        )
+        .await
+        .is(200);
+        room.say(&ann, session, &["hello"]).await;
+        room.checkpoint(&ann, session, json!({"label": "kept"}))
+            .await;
+    }
+    for session in [&old, &young] {
+        let what = format!("DELETE /sessions/{session}");
+        room.call(&ann, &what, Value::Null).await.is(200);
+    }
+    let mut admin = room.db.session().await;
+    let aged = "UPDATE work.sessions SET updated_at = now() - interval '31 days' WHERE id = $1::uuid OR status = 'active'";
+    admin.query(aged, &[Some(&old)]).await.unwrap();
+    let purge = async || {
+        sessions::purge_once(&room.pool, &role, month)
+            .await
+            .unwrap()
+    };
+    assert_eq!((purge().await, purge().await), (1, 0));
+    let ids = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM work.sessions";
+    let left = admin.query(ids, &[]).await.unwrap();
+    assert_eq!(left.scalar(), Some(format!("{young} {other}").as_str()));
+    let rest = "SELECT (SELECT count(*) FROM work.messages) || ' ' || (SELECT count(*) FROM work.checkpoints) || ' '
+        || (SELECT count(*) FROM work.streams) || ' ' || (SELECT count(*) FROM work.blobs)";
+    let left = admin.query(rest, &[]).await.unwrap();
+    assert_eq!(left.scalar(), Some("2 2 2 4"));
+    let aged = "WITH t AS (UPDATE work.trees SET used_at = now() - interval '2 hours' RETURNING 1) \
+               UPDATE work.blobs SET used_at = now() - interval '2 hours' RETURNING (SELECT count(*) FROM t)";
+    admin.query(aged, &[]).await.unwrap();
+    // Its tree and the bytes that were only there.
+    assert_eq!(sessions::sweep_once(&room.pool, &role).await.unwrap(), 2);
+    let left = admin.query(rest, &[]).await.unwrap();
+    assert_eq!(left.scalar(), Some("2 2 2 3"));
 }
 
 /// What the rule for paths says, in other words.

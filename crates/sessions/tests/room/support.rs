@@ -76,6 +76,8 @@ impl Room {
             tasks: tasks.clone(),
             clock: Clock::system(),
             rng: Rng::seeded(7),
+            tell_others: Arc::new(|_| ()),
+            keep_deleted: std::time::Duration::MAX,
         });
         Self {
             db,

@@ -73,11 +73,7 @@ async fn five_hundred_watchers_see_every_event_once_and_in_order() {
         assert_eq!(seen.of_producers["p"], (0..EVENTS).collect::<Vec<_>>());
     }
     assert_eq!(nodes[0].streams.watchers() + nodes[1].streams.watchers(), 0);
-    assert_eq!(
-        nodes[0].streams.hub().watched(),
-        0,
-        "tails go with the last"
-    );
+    assert_eq!(nodes[0].streams.watched(), 0, "tails go with the last");
     for node in nodes.iter() {
         node.tasks.stop().await;
     }

@@ -42,6 +42,8 @@ impl Node {
             leaving: leaving.clone(),
             clock: Clock::system(),
             rng: Rng::system(),
+            // Nodes look by themselves.
+            tell_others: Arc::new(|_| ()),
             ask_every,
             chunks_kept: None,
         });

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kernel::{Clock, Rng};
 use uuid::Uuid;
 
@@ -40,6 +41,18 @@ impl BlobId {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
         let (seconds, nanos) = (i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?);
         Timestamp::new(seconds, nanos).ok()
+    }
+
+    /// The smallest name that can have been given so much before this one.
+    #[must_use]
+    pub fn earlier(self, by: Duration) -> Self {
+        let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+        let time = self.time().and_then(|time| time.checked_sub(by).ok());
+        match time {
+            _ if by.is_zero() => self,
+            Some(time) => Self::earliest_at(time),
+            None => Self(Uuid::nil()),
+        }
     }
 
     /// The name as a UUID.

@@ -6,6 +6,7 @@
 //! parts/<id>/<number>-<sum>    parts of an upload
 //! growing/<id>, <id>.sums      bytes that are appended, and what is known of them
 //! lock                         held by whoever serves the folder
+//! owner                        the books of which database these bytes are in
 //! ```
 //!
 //! A folder in `blobs` takes the names of 65 seconds: a few thousand uploads a
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use rustix::fs::FlockOperation;
+use uuid::Uuid;
 
 use self::folders::Folders;
 use super::pool::{Answer, Kind, Pool};
@@ -48,6 +50,8 @@ struct Inner {
     given: Given,
     pool: Pool,
     folders: Folders,
+    /// Names before this were given before we had the folder to ourselves.
+    alone: Option<BlobId>,
     /// Held as long as the folder is served.
     _lock: File,
 }
@@ -60,7 +64,8 @@ impl Local {
             private_folder().recursive(true).create(root.join(folder))?;
         }
         let lock = new_file().create(true).open(root.join("lock"))?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let alone = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone {
             clear(&root.join("incoming"))?;
         }
         rustix::fs::flock(&lock, FlockOperation::LockShared)?;
@@ -69,6 +74,7 @@ impl Local {
             root: root.to_owned(),
             folders: Folders::new(root.join("blobs")),
             pool: Pool::start()?,
+            alone: alone.then(|| BlobId::earliest_at(given.clock.now())),
             given,
             _lock: lock,
         })))
@@ -198,6 +204,31 @@ impl Local {
             Err(error) => stream::iter([Err(error)]).right_stream(),
         });
         flat.boxed()
+    }
+
+    pub(super) fn alone_since(&self) -> Option<BlobId> {
+        self.0.alone
+    }
+
+    pub(super) async fn belong_to(&self, books: Uuid) -> Result<bool, BlobError> {
+        let this = self.clone();
+        let look = move || {
+            let path = this.0.root.join("owner");
+            match fs::read_to_string(&path) {
+                Ok(owner) => return Ok(owner == books.to_string()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut temporary = this.temporary()?;
+            temporary
+                .file()
+                .write_all_at(books.to_string().as_bytes(), 0)?;
+            temporary.publish(&path)?;
+            temporary.keep();
+            this.0.folders.sync(&this.0.root)?;
+            Ok(true)
+        };
+        self.0.pool.run(Kind::Sync, look).await
     }
 
     pub(super) async fn unfinished(&self) -> Result<Vec<BlobId>, BlobError> {

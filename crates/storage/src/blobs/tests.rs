@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
+mod bucket;
 mod local;
 mod suite;
 

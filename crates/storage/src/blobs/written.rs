@@ -193,7 +193,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     let mut out = [0; N];
     (digits.len() == N * 2).then_some(())?;

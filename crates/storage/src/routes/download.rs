@@ -237,7 +237,7 @@ fn modified(found: &Object) -> Option<Timestamp> {
 }
 
 /// As HTTP writes times.
-fn http_date(at: Timestamp) -> String {
+pub(super) fn http_date(at: Timestamp) -> String {
     let printed = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at);
     printed.unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
 use kernel::{Caller, Secret};
 use pg::{Rows, SqlBuf};
 use ring::hmac;
@@ -29,14 +30,38 @@ pub struct S3 {
     /// The region that clients sign for; `us-east-1`, `auto` and `local` will
     /// do as well.
     pub region: String,
-    /// Of the project, the same on all its nodes.
-    pub secret: Secret,
+    /// Of the project, the same on all its nodes; none where keys that are rows
+    /// open nothing.
+    pub secret: Option<Secret>,
     /// The project's public keys: what users sign with.
     pub anon_keys: Vec<Secret>,
     /// Keys that are settings, which act as `service_role`.
     pub fixed: Vec<(String, Secret)>,
     /// Who a token is.
     pub tokens: Arc<dyn Tokens>,
+}
+
+impl S3 {
+    /// A door that nobody opens.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self {
+            region: "local".to_owned(),
+            secret: None,
+            anon_keys: Vec::new(),
+            fixed: Vec::new(),
+            tokens: Arc::new(Nobody),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Tokens for Nobody {
+    fn caller<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Caller, String>> {
+        Box::pin(std::future::ready(Err("nobody has tokens".to_owned())))
+    }
 }
 
 /// The secret that belongs to an access key of this project.
@@ -84,9 +109,12 @@ async fn key(room: &Storage, access_key: &str) -> Result<(Caller, Secret)> {
         S3Error::new(http::StatusCode::FORBIDDEN, "InvalidAccessKeyId", message)
     };
     // It is asked for before the address is looked at.
-    if access_key.contains('\0') {
-        return Err(unknown());
-    }
+    let project = room
+        .s3
+        .secret
+        .as_ref()
+        .filter(|_| !access_key.contains('\0'));
+    let project = project.ok_or_else(unknown)?;
     let sql = SqlBuf::fixed(
         "SELECT role, claims, reads FROM storage_engine.s3_keys \
          WHERE access_key = $1 AND revoked_at IS NULL",
@@ -102,7 +130,7 @@ async fn key(room: &Storage, access_key: &str) -> Result<(Caller, Secret)> {
         row.get(1),
         row.get(2) == Some("t"),
     );
-    Ok((caller, secret_of(&room.s3.secret, access_key)))
+    Ok((caller, secret_of(project, access_key)))
 }
 
 fn acting_as(role: &str, claims: Option<&str>, reads: bool) -> Caller {

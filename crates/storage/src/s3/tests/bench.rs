@@ -101,7 +101,7 @@ impl Bench {
             signer: Arc::new(Nobody),
             s3: S3 {
                 region: "local".to_owned(),
-                secret: Secret::new(PROJECT),
+                secret: Some(Secret::new(PROJECT)),
                 anon_keys: vec![Secret::new(ANON)],
                 fixed: Vec::new(),
                 tokens: Arc::new(Nobody),

@@ -1,7 +1,7 @@
 //! How fast jobs go in this process, on a real database: one line of JSON for
 //! each measure, so that other programs can put them beside those of others.
 //!
-//! `cargo run --release -p benches --bin jobs -- [--only=drain,enqueue64,batch,latency]
+//! `cargo run --release -p benches --bin jobs -- [--only=drain,enqueue64,batch,latency,cancel]
 //!  [--url=URL] [--config=default|best] [--seconds=N] [--scale=N] [--jobs=N]
 //!  [--clients=N] [--finished=N] [--events=true|false] [--folder=DIR]`
 //!
@@ -9,12 +9,16 @@
 //! `ferrobase dev` uses: `fsync` and `synchronous_commit` are on. `default` is
 //! a worker as the builder makes it; `best` has room for more at once and tells
 //! no events, as the queues that it is compared with. `--finished` puts so many
-//! finished jobs into the tables before.
+//! finished jobs into the tables before. `--only=retention --seconds=240` prints
+//! sizes of tables under steady work and pruning.
 
 #![expect(
     clippy::print_stdout,
     reason = "the printed lines are what this program is for"
 )]
+
+mod cancel;
+mod retention;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -205,6 +209,13 @@ impl Bench {
         }
         if wants("latency") {
             self.latency().await?;
+        }
+        if wants("cancel") {
+            self.cancel().await?;
+        }
+        // Takes minutes, so it is asked for by name.
+        if self.options.only.iter().any(|one| one == "retention") {
+            self.retention().await?;
         }
         Ok(())
     }

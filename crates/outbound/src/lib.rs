@@ -1,6 +1,8 @@
-//! Speaking HTTP to others: hooks, captcha services, identity providers.
+//! Speaking HTTP to others: hooks, captcha services, identity providers, object
+//! stores.
 //!
-//! Start with [`Client`]. It is hyper's own client with a connector of ours
+//! Start with [`Client`], which reads whole answers; [`Streams`] is for bodies
+//! that are longer than memory. Both are hyper's own client with a connector of ours
 //! ([ADR 14](../../../docs/adr/0014-one-http-client.md)): the connector looks a
 //! name up, decides by [`Reach`] which of its addresses may be spoken to, and
 //! connects to exactly those. So neither a name that points inside nor one that
@@ -11,6 +13,7 @@
 
 mod address;
 mod connect;
+mod streams;
 
 use std::io;
 use std::time::Duration;
@@ -26,6 +29,7 @@ use kernel::Tasks;
 use connect::{Connector, Spawn};
 
 pub use address::Reach;
+pub use streams::{StreamError, Streams};
 
 /// How long an idle connection is kept, and how many to one host.
 const IDLE: Duration = Duration::from_secs(30);
@@ -78,12 +82,7 @@ impl Client {
     /// A client that speaks to whom `reach` allows. `extra_roots` are trusted
     /// beside the system's certificates.
     pub fn new(reach: Reach, extra_roots: &[Vec<u8>], tasks: &Tasks) -> io::Result<Self> {
-        let connector = Connector::new(reach, extra_roots)?;
-        let inner = legacy::Client::builder(Spawn(tasks.clone()))
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
+        let inner = client(reach, extra_roots, tasks)?;
         Ok(Self { inner })
     }
 
@@ -121,6 +120,23 @@ impl Client {
     }
 }
 
+fn client<B>(
+    reach: Reach,
+    extra_roots: &[Vec<u8>],
+    tasks: &Tasks,
+) -> io::Result<legacy::Client<Connector, B>>
+where
+    B: hyper::body::Body + Send,
+    B::Data: Send,
+{
+    let connector = Connector::new(reach, extra_roots)?;
+    Ok(legacy::Client::builder(Spawn(tasks.clone()))
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_timer(TokioTimer::new())
+        .build(connector))
+}
+
 /// The innermost reason says most; addresses and paths are in none of them.
 fn failed(error: &legacy::Error) -> CallError {
     let mut reason: &dyn std::error::Error = error;
@@ -135,5 +151,7 @@ fn failed(error: &legacy::Error) -> CallError {
     CallError::Failed(reason.to_string())
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
