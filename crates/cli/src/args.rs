@@ -1,6 +1,7 @@
 //! What can be typed. The texts here are what `--help` shows.
 
 pub(crate) mod jobs;
+pub(crate) mod s3_keys;
 
 use std::path::PathBuf;
 
@@ -247,6 +248,11 @@ Examples:
         overlap: String,
         #[command(flatten)]
         database: DatabaseArgs,
+    },
+    /// Make, list and revoke access keys of the S3 protocol.
+    S3 {
+        #[command(subcommand)]
+        verb: s3_keys::S3KeysVerb,
     },
     /// End an API key at once, everywhere.
     Revoke {

@@ -290,6 +290,12 @@ impl Keys {
         self.jwt_secret.as_ref().unwrap_or(&self.secret_key)
     }
 
+    /// The secret that belongs to an access key of the S3 protocol.
+    #[must_use]
+    pub fn s3_secret(&self, access_key: &str) -> Secret {
+        storage::s3_secret_of(self.shared_secret(), access_key)
+    }
+
     /// The project's own access key of the S3 protocol: made of the secret that
     /// all nodes have, so all of them know it.
     fn own_s3(&self) -> (String, Secret) {

@@ -8,6 +8,7 @@ pub mod access;
 mod api_keys;
 mod examine;
 pub mod remote;
+mod s3_keys;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -29,6 +30,7 @@ pub use examine::Examined;
 pub use pg::cluster::{
     ClusterError, Found, Search, can_install, find, install_hint, read_instance,
 };
+pub use s3_keys::NewS3Key;
 
 /// PostgreSQL's usual port, which names the socket of a cluster without TCP.
 const SOCKET_PORT: u16 = 5432;

@@ -24,11 +24,27 @@ ADA = {"id": str(uuid.uuid4()), "email": "ada@example.com"}
 BOB = {"id": str(uuid.uuid4()), "email": "bob@example.com"}
 
 
+POLICY = """
+create policy "own folder" on storage.objects to authenticated
+    using ((storage.foldername(name))[1] = auth.uid()::text)
+    with check ((storage.foldername(name))[1] = auth.uid()::text);
+"""
+
+
+class WithPolicy(Server):
+    """The shared project and one migration more: everybody has a folder."""
+
+    def start(self) -> None:
+        migrations = self.folder / "supabase" / "migrations"
+        (migrations / "99990101000000_own_folder.sql").write_text(POLICY)
+        super().start()
+
+
 class Place:
     """Where the server is and what it takes: the built binary."""
 
     def __init__(self) -> None:
-        self.server = Server()
+        self.server = WithPolicy()
         ready = self.server.ready
         self.endpoint = ready["storage_s3_url"]
         self.key, self.secret = ready["s3_protocol_access_key_id"], ready["s3_protocol_access_key_secret"]
