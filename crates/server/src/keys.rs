@@ -48,10 +48,8 @@ pub struct Keys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
-    /// Access keys of the S3 protocol and their secrets.
-    pub s3: Vec<(String, Secret)>,
-    /// The region that S3 clients sign for.
-    pub s3_region: String,
+    /// What S3 clients sign with.
+    pub s3: S3Keys,
     /// The project's own pair.
     pub signing: SigningKey,
     /// The operator's own, which come first.
@@ -59,6 +57,15 @@ pub struct Keys {
     /// Bytes of the secret that the operator set, if they set one.
     set_secret: Option<Vec<u8>>,
     verify: VerifyKeys,
+}
+
+/// What S3 clients sign with.
+#[derive(Clone, Debug, Default)]
+pub struct S3Keys {
+    /// Access keys and their secrets, at least one.
+    pub pairs: Vec<(String, Secret)>,
+    /// The region that they sign for.
+    pub region: String,
 }
 
 /// The keys that `status` and `keys` print.
@@ -74,10 +81,8 @@ pub struct PrintedKeys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
-    /// Access key of the S3 protocol and its secret.
-    pub s3: Option<(String, Secret)>,
-    /// The region that S3 clients sign for.
-    pub s3_region: String,
+    /// What S3 clients sign with.
+    pub s3: S3Keys,
 }
 
 impl PrintedKeys {
@@ -86,7 +91,7 @@ impl PrintedKeys {
     #[must_use]
     pub fn environment(&self, api_url: &str, db_url: Option<&str>) -> Vec<(&'static str, String)> {
         let shown = |key: &Option<Secret>| key.as_ref().map(|key| key.expose().to_owned());
-        let s3 = self.s3.as_ref();
+        let s3 = self.s3.pairs.first();
         let names = [
             ("API_URL", Some(api_url.to_owned())),
             ("REST_URL", Some(format!("{api_url}/rest/v1"))),
@@ -105,7 +110,7 @@ impl PrintedKeys {
                 "S3_PROTOCOL_ACCESS_KEY_SECRET",
                 s3.map(|(_, secret)| secret.expose().to_owned()),
             ),
-            ("S3_PROTOCOL_REGION", s3.map(|_| self.s3_region.clone())),
+            ("S3_PROTOCOL_REGION", s3.map(|_| self.s3.region.clone())),
         ];
         names
             .into_iter()
@@ -206,8 +211,7 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         None => stored.clone(),
     };
     let mut keys = Keys {
-        s3: config.storage.s3_access_keys.clone(),
-        s3_region: config.storage.s3_region.clone(),
+        s3: S3Keys::default(),
         anon_key: config
             .auth
             .anon_key
@@ -234,14 +238,7 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         jwt_secret,
         verify,
     };
-    if keys.s3.is_empty() {
-        let own = if local {
-            well_known_s3()
-        } else {
-            keys.own_s3()
-        };
-        keys.s3.push(own);
-    }
+    keys.s3 = keys.s3_keys(config, local);
     keys.refuse_well_known(config)?;
     keys.refuse_foreign(config, clock)?;
     Ok(keys)
@@ -296,6 +293,23 @@ impl Keys {
         storage::s3_secret_of(self.shared_secret(), access_key)
     }
 
+    /// Those of the settings, or the project's own.
+    fn s3_keys(&self, config: &Config, local: bool) -> S3Keys {
+        let mut pairs = config.storage.s3_access_keys.clone();
+        if pairs.is_empty() {
+            let own = if local {
+                well_known_s3()
+            } else {
+                self.own_s3()
+            };
+            pairs.push(own);
+        }
+        S3Keys {
+            pairs,
+            region: config.storage.s3_region.clone(),
+        }
+    }
+
     /// The project's own access key of the S3 protocol: made of the secret that
     /// all nodes have, so all of them know it.
     fn own_s3(&self) -> (String, Secret) {
@@ -338,8 +352,7 @@ impl Keys {
             service_role_key: self.service_role_key.clone(),
             publishable_key: self.publishable_key.clone(),
             secret_key: self.secret_key.clone(),
-            s3: self.s3.first().cloned(),
-            s3_region: self.s3_region.clone(),
+            s3: self.s3.clone(),
         }
     }
 
@@ -365,7 +378,7 @@ impl Keys {
                 "auth.secret_key",
             ),
             (
-                self.s3.iter().any(|(id, _)| id == WELL_KNOWN_S3_ID),
+                self.s3.pairs.iter().any(|(id, _)| id == WELL_KNOWN_S3_ID),
                 "storage.s3_access_keys",
             ),
         ];

@@ -86,7 +86,7 @@ async fn create(scene: &Scene<'_>, mode: Mode, args: CreateS3KeyArgs) -> Result<
     output.text(&aligned(&[
         ("access key".to_owned(), new.access_key),
         ("secret key".to_owned(), secret.expose().to_owned()),
-        ("region".to_owned(), keys.s3_region.clone()),
+        ("region".to_owned(), keys.s3.region.clone()),
     ]))
 }
 

@@ -88,10 +88,10 @@ pub(crate) fn room(
 fn s3(keys: &Keys, tokens: Arc<UserTokens>) -> S3 {
     let anon = keys.anon_key.clone().into_iter();
     S3 {
-        region: keys.s3_region.clone(),
+        region: keys.s3.region.clone(),
         secret: Some(keys.shared_secret().clone()),
         anon_keys: anon.chain([keys.publishable_key.clone()]).collect(),
-        fixed: keys.s3.clone(),
+        fixed: keys.s3.pairs.clone(),
         tokens,
     }
 }

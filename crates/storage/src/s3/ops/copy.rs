@@ -3,13 +3,13 @@
 use axum::response::Response;
 
 use super::object::Found;
-use super::{Scene, document, rows, upload};
+use super::{Scene, document, upload};
 use crate::names::ObjectPath;
 use crate::s3::conditions::{self, Unmet};
 use crate::s3::encode;
 use crate::s3::error::{Result, S3Error};
 use crate::s3::xml::Writer;
-use crate::store::{Copy, Other};
+use crate::store::{Copy, Other, iso};
 
 /// What is copied.
 pub(crate) struct Source {
@@ -73,6 +73,6 @@ pub(crate) async fn copy(scene: &Scene) -> Result<Response> {
     let made = room.store.copy(&scene.who, &room.blobs, &copy).await?;
     let mut xml = Writer::new("CopyObjectResult");
     xml.maybe("ETag", made.metadata.etag())
-        .text("LastModified", &rows::iso(room.clock.now()));
+        .text("LastModified", &iso(room.clock.now()));
     Ok(document(xml))
 }

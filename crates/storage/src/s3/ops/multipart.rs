@@ -23,6 +23,7 @@ use crate::s3::conditions;
 use crate::s3::error::{Result, S3Error};
 use crate::s3::xml::Writer;
 use crate::s3::xml::read::{self, CompletedPart, XML_BYTES_MAX};
+use crate::store::iso;
 use crate::who::Who;
 
 /// Parts of one upload: S3's own limit.
@@ -145,7 +146,7 @@ pub(crate) async fn part_copy(scene: &Scene) -> Result<Response> {
     let part = copied(scene, &source, &upload, (number, range)).await?;
     let mut xml = Writer::new("CopyPartResult");
     xml.text("ETag", &format!("\"{}\"", part.etag))
-        .text("LastModified", &rows::iso(scene.room.clock.now()));
+        .text("LastModified", &iso(scene.room.clock.now()));
     Ok(document(xml))
 }
 

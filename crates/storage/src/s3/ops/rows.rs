@@ -1,7 +1,6 @@
 //! Rows of uploads in parts, which are the room's books: who may do what with
 //! them is asked of the policies about the object that they will become.
 
-use jiff::Timestamp;
 use pg::{Row, Rows, SqlBuf};
 use serde_json::{Value, json};
 
@@ -222,9 +221,4 @@ pub(crate) async fn end(room: &Storage, own: &Who, upload: &Upload) -> Result<()
 /// A new id. Knowing it is part of being allowed to go on with the upload.
 pub(crate) fn new_id(room: &Storage) -> String {
     encode::hex(&room.rng.bytes::<32>())
-}
-
-/// Now, as documents have it.
-pub(crate) fn iso(at: Timestamp) -> String {
-    format!("{at:.3}")
 }
