@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod jobs;
+pub(crate) mod s3_keys;
 pub(crate) mod storage;
 
 use std::path::PathBuf;
@@ -261,6 +262,11 @@ Examples:
         overlap: String,
         #[command(flatten)]
         database: DatabaseArgs,
+    },
+    /// Make, list and revoke access keys of the S3 protocol.
+    S3 {
+        #[command(subcommand)]
+        verb: s3_keys::S3KeysVerb,
     },
     /// End an API key at once, everywhere.
     Revoke {

@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod migration;
 mod postgres;
+mod s3_keys;
 mod serve;
 mod status;
 mod stop;

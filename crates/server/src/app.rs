@@ -177,12 +177,14 @@ impl App {
             wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
+        let tokens = Arc::new(wire::storage::UserTokens::default());
         let storage = storage_database.filter(|_| config.storage.enabled);
         let storage = storage.map(|target| {
             let given = wire::storage::Given {
                 pools: (Pool::new(&target, &few, &back), &data.pool),
                 url: &url(&addresses, &config),
-                secret: keys.shared_secret(),
+                keys: &keys,
+                tokens: Arc::clone(&tokens),
                 tasks: (&front, &back),
             };
             wire::storage::room(&config, given, context)
@@ -197,6 +199,7 @@ impl App {
         let world = world(context, &data, &metrics, issuers, api_keys);
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
+        tokens.ask(&gateway);
 
         wire::background(loaded, sources, listening, &data, &rooms, &back);
         listeners.serve(&gateway, &metrics, &config.api, &lanes, &front);

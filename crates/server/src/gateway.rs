@@ -57,7 +57,7 @@ use page::Page;
 use rates::Rates;
 use reply::Trouble;
 use request_id::{REQUEST_ID, RequestIds};
-use verifier::{Verifier, fingerprint};
+use verifier::{TokenError, Verifier, fingerprint};
 
 /// One room behind the gateway.
 pub struct Room {
@@ -215,6 +215,18 @@ impl Gateway {
             id,
         });
         response
+    }
+
+    /// Whom statements of a token's bearer run as; why not, otherwise. For rooms
+    /// whose clients show tokens elsewhere than in `Authorization`.
+    pub(crate) async fn bearer(&self, token: &str) -> Result<Caller, String> {
+        let verifier = &self.identity.verifier;
+        verifier.prepare(token).await;
+        match verifier.caller(token) {
+            Ok((caller, _)) => Ok(caller),
+            Err(TokenError::Jwt(error)) => Err(error.to_string()),
+            Err(TokenError::NoRole) => Err("the token names no role".to_owned()),
+        }
     }
 
     /// To the gateway's own pages or to a room; says which, and for whom.

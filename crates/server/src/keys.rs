@@ -27,7 +27,12 @@ pub use signer::Signer;
 const WELL_KNOWN_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 const WELL_KNOWN_PUBLISHABLE: &str = "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH";
 const WELL_KNOWN_SECRET_KEY: &str = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz";
+const WELL_KNOWN_S3_ID: &str = "625729a08b95bf1b7ff351a663f3a23c";
+const WELL_KNOWN_S3_SECRET: &str =
+    "850181e4652dd023b7a98c58ae0d2d34bd487ee0cc3254aed6eda37307425907";
 const WELL_KNOWN_ISSUER: &str = "supabase-demo";
+/// As long as those of AWS are.
+const S3_ID_CHARS: usize = 20;
 const WELL_KNOWN_EXPIRY: i64 = 1_983_812_996;
 
 /// The keys in force.
@@ -43,6 +48,8 @@ pub struct Keys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
+    /// What S3 clients sign with.
+    pub s3: S3Keys,
     /// The project's own pair.
     pub signing: SigningKey,
     /// The operator's own, which come first.
@@ -50,6 +57,15 @@ pub struct Keys {
     /// Bytes of the secret that the operator set, if they set one.
     set_secret: Option<Vec<u8>>,
     verify: VerifyKeys,
+}
+
+/// What S3 clients sign with.
+#[derive(Clone, Debug, Default)]
+pub struct S3Keys {
+    /// Access keys and their secrets, at least one.
+    pub pairs: Vec<(String, Secret)>,
+    /// The region that they sign for.
+    pub region: String,
 }
 
 /// The keys that `status` and `keys` print.
@@ -65,6 +81,8 @@ pub struct PrintedKeys {
     pub publishable_key: Secret,
     /// Opaque key for servers.
     pub secret_key: Secret,
+    /// What S3 clients sign with.
+    pub s3: S3Keys,
 }
 
 impl PrintedKeys {
@@ -73,6 +91,7 @@ impl PrintedKeys {
     #[must_use]
     pub fn environment(&self, api_url: &str, db_url: Option<&str>) -> Vec<(&'static str, String)> {
         let shown = |key: &Option<Secret>| key.as_ref().map(|key| key.expose().to_owned());
+        let s3 = self.s3.pairs.first();
         let names = [
             ("API_URL", Some(api_url.to_owned())),
             ("REST_URL", Some(format!("{api_url}/rest/v1"))),
@@ -85,6 +104,13 @@ impl PrintedKeys {
             ("JWT_SECRET", shown(&self.jwt_secret)),
             ("ANON_KEY", shown(&self.anon_key)),
             ("SERVICE_ROLE_KEY", shown(&self.service_role_key)),
+            ("STORAGE_S3_URL", Some(format!("{api_url}/storage/v1/s3"))),
+            ("S3_PROTOCOL_ACCESS_KEY_ID", s3.map(|(id, _)| id.clone())),
+            (
+                "S3_PROTOCOL_ACCESS_KEY_SECRET",
+                s3.map(|(_, secret)| secret.expose().to_owned()),
+            ),
+            ("S3_PROTOCOL_REGION", s3.map(|_| self.s3.region.clone())),
         ];
         names
             .into_iter()
@@ -184,7 +210,8 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         None if local => Secret::new(known),
         None => stored.clone(),
     };
-    let keys = Keys {
+    let mut keys = Keys {
+        s3: S3Keys::default(),
         anon_key: config
             .auth
             .anon_key
@@ -211,9 +238,17 @@ pub fn resolve(config: &Config, folder: &Path, clock: &Clock, rng: &Rng) -> Resu
         jwt_secret,
         verify,
     };
+    keys.s3 = keys.s3_keys(config, local);
     keys.refuse_well_known(config)?;
     keys.refuse_foreign(config, clock)?;
     Ok(keys)
+}
+
+fn well_known_s3() -> (String, Secret) {
+    (
+        WELL_KNOWN_S3_ID.to_owned(),
+        Secret::new(WELL_KNOWN_S3_SECRET),
+    )
 }
 
 /// The operator's own keys, private halves included.
@@ -252,6 +287,40 @@ impl Keys {
         self.jwt_secret.as_ref().unwrap_or(&self.secret_key)
     }
 
+    /// The secret that belongs to an access key of the S3 protocol.
+    #[must_use]
+    pub fn s3_secret(&self, access_key: &str) -> Secret {
+        storage::s3_secret_of(self.shared_secret(), access_key)
+    }
+
+    /// Those of the settings, or the project's own.
+    fn s3_keys(&self, config: &Config, local: bool) -> S3Keys {
+        let mut pairs = config.storage.s3_access_keys.clone();
+        if pairs.is_empty() {
+            let own = if local {
+                well_known_s3()
+            } else {
+                self.own_s3()
+            };
+            pairs.push(own);
+        }
+        S3Keys {
+            pairs,
+            region: config.storage.s3_region.clone(),
+        }
+    }
+
+    /// The project's own access key of the S3 protocol: made of the secret that
+    /// all nodes have, so all of them know it.
+    fn own_s3(&self) -> (String, Secret) {
+        let secret = self.shared_secret();
+        let mut id = storage::s3_secret_of(secret, "id").expose().to_owned();
+        id.retain(|c| c.is_ascii_alphanumeric());
+        id.truncate(S3_ID_CHARS);
+        let secret = storage::s3_secret_of(secret, &id);
+        (id, secret)
+    }
+
     /// The public keys, as served to those who verify our tokens.
     #[must_use]
     pub fn jwks(&self) -> String {
@@ -283,6 +352,7 @@ impl Keys {
             service_role_key: self.service_role_key.clone(),
             publishable_key: self.publishable_key.clone(),
             secret_key: self.secret_key.clone(),
+            s3: self.s3.clone(),
         }
     }
 
@@ -306,6 +376,10 @@ impl Keys {
             (
                 self.secret_key.expose() == WELL_KNOWN_SECRET_KEY,
                 "auth.secret_key",
+            ),
+            (
+                self.s3.pairs.iter().any(|(id, _)| id == WELL_KNOWN_S3_ID),
+                "storage.s3_protocol.access_keys",
             ),
         ];
         match checks.into_iter().find(|(known, _)| *known) {

@@ -9,6 +9,7 @@ mod api_keys;
 pub mod backup;
 mod examine;
 pub mod remote;
+mod s3_keys;
 pub mod storage;
 
 use std::io;
@@ -31,6 +32,7 @@ pub use examine::Examined;
 pub use pg::cluster::{
     ClusterError, Found, Search, can_install, find, install_hint, read_instance,
 };
+pub use s3_keys::NewS3Key;
 
 /// PostgreSQL's usual port, which names the socket of a cluster without TCP.
 const SOCKET_PORT: u16 = 5432;

@@ -63,7 +63,6 @@ impl StorageError {
     refusals! {
         no_such_bucket: NOT_FOUND, "NoSuchBucket", "Bucket not found", "Bucket not found";
         no_such_key: NOT_FOUND, "NoSuchKey", "not_found", "Object not found";
-        no_such_upload: NOT_FOUND, "NoSuchUpload", "NoSuchUpload", "Upload not found";
         bucket_not_empty: CONFLICT, "ResourceNotEmpty", "ResourceNotEmpty",
             "The bucket you tried to delete is not empty";
         key_exists: CONFLICT, "KeyAlreadyExists", "Duplicate", "The resource already exists";
@@ -73,10 +72,6 @@ impl StorageError {
         invalid_file_size: BAD_REQUEST, "InvalidRequest", "InvalidRequest",
             "Invalid file size format, hint: use 20GB / 20MB / 30KB / 3B";
         no_content: BAD_REQUEST, "InvalidRequest", "InvalidRequest", "No content provided";
-        metadata_required: BAD_REQUEST, "InvalidRequest", "InvalidRequest", "Metadata header is required";
-        expired: BAD_REQUEST, "ExpiredToken", "ExpiredToken", "The provided token has expired.";
-        missing_length: LENGTH_REQUIRED, "MissingContentLength", "MissingContentLength",
-            "You must provide the Content-Length HTTP header.";
         locked: LOCKED, "ResourceLocked", "ResourceLocked", "The resource is locked";
         referenced: CONFLICT, "ResourceReferenced", "ResourceReferenced",
             "The resource could not be updated or removed due to a foreign key constraint";
@@ -102,11 +97,6 @@ impl StorageError {
     pub(crate) fn invalid_parameter(name: &str) -> Self {
         let message = format!("Invalid Parameter {name}");
         Self::plain(StatusCode::BAD_REQUEST, "InvalidParameter", message)
-    }
-
-    pub(crate) fn missing_parameter(name: &str) -> Self {
-        let message = format!("Missing Required Parameter {name}");
-        Self::plain(StatusCode::BAD_REQUEST, "MissingParameter", message)
     }
 
     /// A body or a query that is not of the shape that it must have. The

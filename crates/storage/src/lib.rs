@@ -14,8 +14,6 @@
 //! last row that named them has gone: a crash leaves bytes too many, never too
 //! few.
 
-#![expect(dead_code, reason = "the routes come next")]
-
 pub mod blobs;
 pub mod content;
 mod error;
@@ -26,6 +24,7 @@ mod public;
 pub mod render;
 mod room;
 mod routes;
+mod s3;
 #[cfg(test)]
 mod security;
 mod signed;
@@ -36,3 +35,4 @@ mod who;
 pub use error::StorageError;
 pub use public::{ObjectSummary, SignedUpload};
 pub use room::{Config, Parts, Storage};
+pub use s3::{S3, secret_of as s3_secret_of};

@@ -13,6 +13,7 @@ use crate::blobs::Blobs;
 use crate::keeping::{Books, Sweeper};
 use crate::ports::Signer;
 use crate::render::{Studio, StudioConfig};
+use crate::s3::S3;
 use crate::store::{Store, StoreParts};
 
 /// How it behaves.
@@ -40,6 +41,8 @@ pub struct Parts {
     pub blobs: Blobs,
     /// Who signs addresses.
     pub signer: Arc<dyn Signer>,
+    /// Who signs as S3's clients do.
+    pub s3: S3,
     /// What its services run in.
     pub tasks: Tasks,
     /// Cancelled when the server takes no more requests.
@@ -62,6 +65,8 @@ pub struct Storage {
     pub(crate) studio: Studio,
     /// Tokens of signed addresses.
     pub(crate) signer: Arc<dyn Signer>,
+    /// Keys of S3's clients.
+    pub(crate) s3: S3,
     /// What its services run in.
     pub(crate) tasks: Tasks,
     /// Time.
@@ -94,6 +99,7 @@ impl Storage {
             blobs: parts.blobs,
             studio: Studio::new(StudioConfig::default()),
             signer: parts.signer,
+            s3: parts.s3,
             tasks: parts.tasks,
             clock: parts.clock,
             rng: parts.rng,

@@ -34,7 +34,8 @@ use crate::who::operations as op;
 use call::Call;
 
 pub(crate) fn router(room: Arc<Storage>) -> Router {
-    Router::new().fallback(handle).with_state(room)
+    let s3 = room.s3_router();
+    Router::new().fallback(handle).with_state(room).merge(s3)
 }
 
 async fn handle(State(room): State<Arc<Storage>>, request: Request) -> Response {

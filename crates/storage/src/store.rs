@@ -24,7 +24,7 @@ use crate::who::Who;
 pub(crate) use buckets::BucketPage;
 pub(crate) use listing::{Listing, Page, SortBy};
 pub(crate) use moves::{Copy, Move, Other};
-pub(crate) use types::{Bucket, BucketChange, Limit, Metadata, NewBucket, NewObject, Object};
+pub(crate) use types::{Bucket, BucketChange, Limit, Metadata, NewBucket, NewObject, Object, iso};
 
 /// What the official server allows a statement.
 const STATEMENT_TIME: &str = "30s";

@@ -49,12 +49,6 @@ impl Who {
         }
     }
 
-    /// The same one doing something else.
-    pub(crate) fn doing(mut self, operation: &'static str) -> Self {
-        self.operation = operation;
-        self
-    }
-
     /// The room itself doing the same.
     pub(crate) fn into_store(mut self) -> Self {
         self.caller = None;
@@ -150,8 +144,5 @@ pub(crate) mod operations {
         S3_GET_BUCKET_VERSIONING = "storage.s3.bucket.get_versioning";
         TUS_CREATE = "storage.tus.upload.create";
         TUS_PART = "storage.tus.upload.part";
-        TUS_GET = "storage.tus.upload.get";
-        TUS_DELETE = "storage.tus.upload.delete";
-        TUS_OPTIONS = "storage.tus.options";
     }
 }

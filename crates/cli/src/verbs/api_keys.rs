@@ -37,6 +37,7 @@ pub(super) async fn run(scene: &Scene<'_>, mode: Mode, verb: KeysVerb) -> Result
             database.close().await;
             show_secret(output, &new?)
         }
+        KeysVerb::S3 { verb } => Box::pin(super::s3_keys::run(scene, mode, verb)).await,
         KeysVerb::Revoke {
             key,
             database: args,

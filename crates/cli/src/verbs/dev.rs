@@ -139,7 +139,7 @@ fn first_screen(output: Output, running: &Running) -> Result<(), Failure> {
 struct Report(Vec<(&'static str, String)>);
 
 /// Names of `supabase status -o env` with those of the screen and of `--json`.
-const NAMES: [(&str, &str, &str); 8] = [
+const NAMES: [(&str, &str, &str); 12] = [
     ("API_URL", "API URL", "api_url"),
     ("DB_URL", "DB URL", "db_url"),
     ("MAILPIT_URL", "Mailpit URL", "mailpit_url"),
@@ -148,6 +148,18 @@ const NAMES: [(&str, &str, &str); 8] = [
     ("PUBLISHABLE_KEY", "publishable key", "publishable_key"),
     ("SECRET_KEY", "secret key", "secret_key"),
     ("JWT_SECRET", "JWT secret", "jwt_secret"),
+    ("STORAGE_S3_URL", "S3 URL", "storage_s3_url"),
+    (
+        "S3_PROTOCOL_ACCESS_KEY_ID",
+        "S3 access key",
+        "s3_protocol_access_key_id",
+    ),
+    (
+        "S3_PROTOCOL_ACCESS_KEY_SECRET",
+        "S3 secret key",
+        "s3_protocol_access_key_secret",
+    ),
+    ("S3_PROTOCOL_REGION", "S3 region", "s3_protocol_region"),
 ];
 
 impl Report {

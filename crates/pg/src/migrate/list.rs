@@ -67,4 +67,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(48, "storage_sweep", "0048_storage_sweep.sql"),
     migration!(49, "resumable_uploads", "0049_resumable_uploads.sql"),
     migration!(50, "work_prune", "0050_work_prune.sql"),
+    migration!(51, "storage_s3", "0051_storage_s3.sql"),
 ];

@@ -301,7 +301,7 @@ impl Merged {
         self.optional(path).map(Secret::new)
     }
 
-    fn list(&self, path: &str) -> Vec<String> {
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
         match self.settings.get(path) {
             Some(Setting {
                 value: Value::List(items),

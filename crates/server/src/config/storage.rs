@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kernel::Secret;
 use storage::blobs::S3Config;
 
 use super::ConfigError;
@@ -10,7 +11,7 @@ use super::key::{Key, Kind, key};
 use super::sources::Merged;
 
 /// The rows of section `storage`.
-pub(super) const KEYS: [Key; 9] = [
+pub(super) const KEYS: [Key; 11] = [
     key("storage.enabled", Kind::Flag, "true", "Serve files."),
     key(
         "storage.file_size_limit",
@@ -61,6 +62,19 @@ pub(super) const KEYS: [Key; 9] = [
         "true",
         "The bucket is in the path of addresses, not in the host's name.",
     ),
+    key(
+        "storage.s3_protocol.access_keys",
+        Kind::List,
+        "",
+        "Keys of our own S3 protocol, `id:secret` each, acting as `service_role`; empty means one that is the project's.",
+    )
+    .secret(),
+    key(
+        "storage.s3_protocol.region",
+        Kind::Text,
+        "local",
+        "The region that clients of our S3 protocol sign for.",
+    ),
 ];
 
 /// Files.
@@ -76,6 +90,11 @@ pub struct StorageConfig {
     pub resumable_expire_after: Duration,
     /// In a bucket instead.
     pub s3: Option<S3Config>,
+    /// Access keys of our S3 protocol and their secrets; none means one that is
+    /// made for the project.
+    pub s3_access_keys: Vec<(String, Secret)>,
+    /// The region that its clients sign for.
+    pub s3_region: String,
 }
 
 pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
@@ -94,7 +113,24 @@ pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
         folder: (bucket.is_none() && !folder.is_empty()).then(|| PathBuf::from(folder)),
         resumable_expire_after: merged.span("storage.resumable_expire_after")?,
         s3: bucket.map(|bucket| s3(merged, bucket)).transpose()?,
+        s3_access_keys: s3_access_keys(merged)?,
+        s3_region: merged.text("storage.s3_protocol.region").to_owned(),
     })
+}
+
+fn s3_access_keys(merged: &Merged) -> Result<Vec<(String, Secret)>, ConfigError> {
+    const PATH: &str = "storage.s3_protocol.access_keys";
+    // Whoever can guess one has all files.
+    const SECRET_MIN: usize = 32;
+    let keys = merged.list(PATH).into_iter().map(|pair| {
+        let (id, secret) = pair.split_once(':').unwrap_or_default();
+        let fits = !id.is_empty() && !id.contains('/') && secret.len() >= SECRET_MIN;
+        fits.then(|| (id.to_owned(), Secret::new(secret)))
+            .ok_or_else(|| {
+                merged.invalid(PATH, "expected id:secret, secrets of 32 characters or more")
+            })
+    });
+    keys.collect()
 }
 
 fn s3(merged: &Merged, bucket: &str) -> Result<S3Config, ConfigError> {

@@ -106,7 +106,7 @@ impl Database {
         done
     }
 
-    async fn on_keys(&self, sql: SqlBuf) -> Result<Vec<Value>, ApiKeyError> {
+    pub(super) async fn on_keys(&self, sql: SqlBuf) -> Result<Vec<Value>, ApiKeyError> {
         let mut session = self.keys_session().await?;
         let done = run(&mut session, &sql).await;
         session.close().await;

@@ -3,21 +3,23 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use ::storage::blobs::{Blobs, Given as BlobsGiven};
-use ::storage::ports::Signer;
-use ::storage::{Config as Behaviour, Parts, Storage};
+use ::storage::ports::{Signer, Tokens};
+use ::storage::{Config as Behaviour, Parts, S3, Storage};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kernel::{Secret, Tasks};
+use futures_util::future::BoxFuture;
+use kernel::{Caller, Tasks};
 use pg::{Pool, Session, Target};
 use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::app::{Context, StartError};
 use crate::config::Config;
-use crate::gateway::{Access, Bodies, Dialect, Room, routed};
+use crate::gateway::{Access, Bodies, Dialect, Gateway, Room, routed};
+use crate::keys::Keys;
 
 /// Who it is in the database.
 pub(crate) const ROLE: &str = "supabase_storage_admin";
@@ -32,8 +34,11 @@ pub(crate) struct Given<'a> {
     pub(crate) pools: (Pool, &'a Pool),
     /// Where clients reach us, without a path.
     pub(crate) url: &'a str,
-    /// What signs addresses: one that every node has.
-    pub(crate) secret: &'a Secret,
+    /// The project's keys: what signs addresses, one that every node has, and
+    /// what S3's clients sign with.
+    pub(crate) keys: &'a Keys,
+    /// Whose a user's token is.
+    pub(crate) tokens: Arc<UserTokens>,
     /// What stops first, and what goes on until requests are done.
     pub(crate) tasks: (&'a Tasks, &'a Tasks),
 }
@@ -64,8 +69,9 @@ pub(crate) fn room(
         blobs,
         signer: Arc::new(Hmac(hmac::Key::new(
             hmac::HMAC_SHA256,
-            given.secret.expose().as_bytes(),
+            given.keys.shared_secret().expose().as_bytes(),
         ))),
+        s3: s3(given.keys, given.tokens),
         tasks: back.clone(),
         leaving: front.token(),
         clock: context.clock.clone(),
@@ -95,6 +101,47 @@ pub(crate) fn bytes(
         path: folder.display().to_string(),
         source,
     })
+}
+
+/// What S3's clients sign with. Users sign with any public key of the project.
+fn s3(keys: &Keys, tokens: Arc<UserTokens>) -> S3 {
+    let anon = keys.anon_key.clone().into_iter();
+    S3 {
+        region: keys.s3.region.clone(),
+        secret: Some(keys.shared_secret().clone()),
+        anon_keys: anon.chain([keys.publishable_key.clone()]).collect(),
+        fixed: keys.s3.pairs.clone(),
+        tokens,
+    }
+}
+
+/// Asks the gateway about users' tokens, once there is one: rooms are made
+/// before it.
+#[derive(Default)]
+pub(crate) struct UserTokens(OnceLock<Weak<Gateway>>);
+
+impl UserTokens {
+    /// From now on this one is asked.
+    pub(crate) fn ask(&self, gateway: &Arc<Gateway>) {
+        // Nobody says it twice.
+        let _ = self.0.set(Arc::downgrade(gateway));
+    }
+}
+
+impl fmt::Debug for UserTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserTokens")
+    }
+}
+
+impl Tokens for UserTokens {
+    fn caller<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, String>> {
+        Box::pin(async move {
+            let gateway = self.0.get().and_then(Weak::upgrade);
+            let gateway = gateway.ok_or("the server is starting or stopping")?;
+            gateway.bearer(token).await
+        })
+    }
 }
 
 /// The room as the gateway sees it. It words refusals itself, since public

@@ -114,6 +114,7 @@ impl Room {
             role: "supabase_storage_admin".into(),
             blobs: Blobs::local(folder.path(), given).unwrap(),
             signer: Arc::new(Trusting),
+            s3: storage::S3::closed(),
             leaving: tasks.token(),
             tasks: tasks.clone(),
             clock,

@@ -97,6 +97,7 @@ impl Bench {
             role: "supabase_storage_admin".into(),
             blobs: Blobs::local(folder.path(), given).unwrap(),
             signer: Arc::new(TestSigner),
+            s3: crate::s3::S3::closed(),
             tasks: tasks.clone(),
             leaving: tasks.token(),
             clock: clock.clone(),
