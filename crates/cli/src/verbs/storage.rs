@@ -1,5 +1,6 @@
 //! `ferrobase storage fsck`: files and rows held against each other.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -133,7 +134,7 @@ fn summary(report: &Report) -> String {
         (report.waiting, "waiting for removal"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            let _ = write!(text, ", {count} {what}");
         }
     }
     match (report.problems, report.repaired) {
