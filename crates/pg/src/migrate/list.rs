@@ -57,4 +57,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(38, "session_outside", "0038_session_outside.sql"),
     migration!(39, "streams", "0039_streams.sql"),
     migration!(40, "streams_api", "0040_streams_api.sql"),
+    migration!(41, "work_hot", "0041_work_hot.sql"),
+    migration!(42, "work_hot_run", "0042_work_hot_run.sql"),
+    migration!(43, "work_hot_duties", "0043_work_hot_duties.sql"),
+    migration!(44, "work_hot_gates", "0044_work_hot_gates.sql"),
 ];
