@@ -332,6 +332,7 @@ impl Drop for Holding {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use std::time::Duration;
 
@@ -377,6 +378,68 @@ mod tests {
         assert!(wake.queues(&["q".to_owned()]));
         assert!(called(&first) && called(&stranger) && !called(&other));
         drop((other, stranger, first, second));
+        assert!(!wake.has_sleepers());
+    }
+
+    fn ready() -> Ready {
+        Ready {
+            queue: "q".to_owned(),
+            kind: "t".to_owned(),
+            owner: None,
+        }
+    }
+
+    fn claimed() -> Claimed {
+        Claimed {
+            id: Uuid::nil(),
+            root_id: Uuid::nil(),
+            parent_id: None,
+            session_id: None,
+            stream_id: None,
+            owner: None,
+            kind: "t".to_owned(),
+            name: None,
+            epoch: 1,
+            failures: 0,
+            input: None,
+            queue: "q".to_owned(),
+            lease_ms: 1,
+            steps: None,
+        }
+    }
+
+    #[test]
+    fn only_who_rests_is_taken_along_and_hears_of_it() {
+        let wake = Arc::new(Wake::default());
+        let one = wake.sleeper(&wants("q", None), 2);
+        assert!(wake.take_along(&ready(), 5).is_none(), "it looks by itself");
+        one.rests();
+        let along = wake.take_along(&ready(), 5).unwrap();
+        assert_eq!(along.most, 2);
+        assert!(wake.take_along(&ready(), 5).is_none(), "once is enough");
+        assert_eq!(
+            wake.ready(&ready(), 1),
+            1,
+            "and it is called by nobody else"
+        );
+        let mut handed = Box::pin(one.handed());
+        assert!(
+            handed.as_mut().now_or_never().is_none(),
+            "it waits for word"
+        );
+        along.hand(vec![claimed()]);
+        assert_eq!(handed.now_or_never().unwrap().len(), 1);
+        // Word comes also when nothing came of it.
+        one.looks();
+        one.rests();
+        drop(wake.take_along(&ready(), 1));
+        assert!(called(&one));
+        assert_eq!(one.handed().now_or_never().unwrap().len(), 0);
+        one.looks();
+        one.rests();
+        let along = wake.take_along(&ready(), 1).unwrap();
+        drop(one);
+        along.hand(vec![claimed()]);
         assert!(!wake.has_sleepers());
     }
 }

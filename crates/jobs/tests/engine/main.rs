@@ -11,6 +11,7 @@ mod checker;
 mod control;
 mod events;
 mod graph;
+mod hot;
 mod plain;
 mod races;
 mod running;
