@@ -81,18 +81,22 @@ GROUP BY h.part;
 
 CREATE FUNCTION work_engine.watch(ids uuid[], look_at timestamptz)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     INSERT INTO work_engine.holds (look_at, jobs)
-    SELECT watch.look_at, watch.ids[n : n + 99] FROM generate_series(1, cardinality(watch.ids), 100) AS n
+    SELECT watch.look_at, watch.ids[n : n + 99] FROM generate_series(1, cardinality(watch.ids), 100) AS n;
+END;
 $$;
 COMMENT ON FUNCTION work_engine.watch(uuid[], timestamptz) IS 'Has rescue look at these jobs then.';
 
--- New rows line up, many at once.
+-- New rows line up, many at once. As the engine, whoever it is that changes a
+-- job: a user who deletes a session deletes its jobs, and knows no line.
 CREATE FUNCTION work_engine.line_up_new()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -108,14 +112,26 @@ CREATE TRIGGER line_new AFTER INSERT ON work.jobs
 CREATE FUNCTION work_engine.line_follow()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    was CONSTANT boolean := OLD.state = 'queued' AND OLD.waiting_on IS NULL;
+    will boolean := false;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.state = 'queued' AND OLD.waiting_on IS NULL THEN
+    IF TG_OP = 'UPDATE' THEN
+        will := NEW.state = 'queued' AND NEW.waiting_on IS NULL;
+        IF was AND will AND (OLD.queue, OLD.priority, OLD.sort_key, OLD.type) = (NEW.queue, NEW.priority, NEW.sort_key, NEW.type)
+            AND OLD.owner IS NOT DISTINCT FROM NEW.owner
+        THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF was THEN
         DELETE FROM work_engine.line AS l
         WHERE l.queue = OLD.queue AND l.priority = OLD.priority AND l.sort_key = OLD.sort_key AND l.job_id = OLD.id;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.state = 'queued' AND NEW.waiting_on IS NULL THEN
+    IF will THEN
         INSERT INTO work_engine.line (job_id, queue, priority, sort_key, type, owner)
         VALUES (NEW.id, NEW.queue, NEW.priority, NEW.sort_key, NEW.type, NEW.owner)
         ON CONFLICT DO NOTHING;
@@ -123,13 +139,10 @@ BEGIN
     RETURN NULL;
 END;
 $$;
--- Claims take away their places themselves, all at once.
+-- Claims, which alone change the epoch, take away their places themselves, all
+-- at once. The condition is read anew by every statement, so it is short.
 CREATE TRIGGER line_changed AFTER UPDATE ON work.jobs FOR EACH ROW
-    WHEN (OLD.state = 'queued' AND OLD.waiting_on IS NULL AND NOT (NEW.state = 'running' AND NEW.waiting_on IS NULL AND NEW.epoch > OLD.epoch)
-            AND (NEW.state <> 'queued' OR NEW.waiting_on IS NOT NULL
-                OR (OLD.queue, OLD.priority, OLD.sort_key, OLD.type) <> (NEW.queue, NEW.priority, NEW.sort_key, NEW.type)
-                OR OLD.owner IS DISTINCT FROM NEW.owner)
-        OR NEW.state = 'queued' AND NEW.waiting_on IS NULL AND (OLD.state <> 'queued' OR OLD.waiting_on IS NOT NULL))
+    WHEN (NEW.state = 'queued' OR OLD.state = 'queued' AND NEW.epoch = OLD.epoch)
     EXECUTE FUNCTION work_engine.line_follow();
 CREATE TRIGGER line_gone AFTER DELETE ON work.jobs FOR EACH ROW
     WHEN (OLD.state = 'queued' AND OLD.waiting_on IS NULL) EXECUTE FUNCTION work_engine.line_follow();
@@ -138,6 +151,7 @@ CREATE TRIGGER line_gone AFTER DELETE ON work.jobs FOR EACH ROW
 CREATE FUNCTION work_engine.lease_shortened()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -76,6 +76,7 @@ DECLARE
     spots tid[];
     places tid[];
     found_places integer;
+    written integer;
     telling boolean;
 BEGIN
     SELECT array_agg(DISTINCT q.name) INTO open_queues
@@ -134,7 +135,9 @@ BEGIN
         -- Somebody gave a job another place between our look and our lock.
         DELETE FROM work_engine.line AS l WHERE l.job_id = ANY (picked);
     END IF;
-    PERFORM work_engine.watch(picked, clock_timestamp() + claim.lease);
+    -- As watch does it, without a call.
+    INSERT INTO work_engine.holds (look_at, jobs)
+    SELECT clock_timestamp() + claim.lease, picked[n : n + 99] FROM generate_series(1, cardinality(picked), 100) AS n;
     RETURN QUERY
         WITH taken AS (
             UPDATE work.jobs AS j
@@ -144,7 +147,7 @@ BEGIN
                                    THEN least(j.deadline_at, clock_timestamp() + j.time_limit) ELSE j.deadline_at END,
                 started_at = coalesce(j.started_at, clock_timestamp()), updated_at = clock_timestamp()
             -- Where they are now: they are locked and stay there.
-            WHERE j.ctid = ANY (spots)
+            WHERE j.ctid = ANY (spots) AND j.state = 'queued'
             RETURNING j.id, j.root_id, j.parent_id, j.session_id, j.stream_id, j.owner, j.type, j.name, j.epoch, j.failures, j.input,
                 j.queue, j.forked_from, j.priority, j.sort_key
         )
@@ -153,6 +156,13 @@ BEGIN
             CASE WHEN t.epoch > 1 OR t.forked_from IS NOT NULL THEN work_engine.done_steps(t.id) END
         FROM taken AS t
         ORDER BY t.priority DESC, t.sort_key, t.id;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written < cardinality(picked) THEN
+        -- That would be news; what was not taken must stay in line.
+        INSERT INTO work_engine.line (job_id, queue, priority, sort_key, type, owner)
+        SELECT j.id, j.queue, j.priority, j.sort_key, j.type, j.owner
+        FROM work.jobs AS j WHERE j.id = ANY (picked) AND j.state = 'queued';
+    END IF;
     IF telling THEN
         PERFORM work_engine.tell_as(picked, 'job.started');
     END IF;
@@ -174,28 +184,41 @@ AS $$
 #variable_conflict use_column
 DECLARE
     ended uuid[];
+    spots tid[];
+    results jsonb[];
+    written integer;
     with_parent boolean;
     with_limits boolean;
     with_stream boolean;
     targets uuid[];
 BEGIN
-    -- The update is the lock, and takes the rows by their ids.
-    WITH done AS (
-        UPDATE work.jobs AS j
-        SET state = 'completed', output = g.output, error = NULL, progress = 1, lease_until = NULL,
-            finished_at = clock_timestamp(), updated_at = clock_timestamp()
-        FROM (
-            SELECT u.id, u.epoch, u.output FROM unnest(complete.ids, complete.epochs, complete.outputs) AS u (id, epoch, output)
-            ORDER BY u.id OFFSET 0
-        ) AS g
-        WHERE j.id = g.id AND j.epoch = g.epoch AND j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
-        RETURNING j.id, j.parent_id IS NOT NULL AS child, j.limit_keys IS NOT NULL AS limited, j.stream_id IS NOT NULL AS tells
-    )
-    SELECT array_agg(d.id), bool_or(d.child), bool_or(d.limited), bool_or(d.tells)
-    INTO ended, with_parent, with_limits, with_stream
-    FROM done AS d;
+    SELECT array_agg(j.id), array_agg(j.spot), array_agg(j.output), bool_or(j.child), bool_or(j.limited), bool_or(j.tells)
+    INTO ended, spots, results, with_parent, with_limits, with_stream
+    FROM (
+        SELECT j.id, j.ctid AS spot, g.output, j.parent_id IS NOT NULL AS child, j.limit_keys IS NOT NULL AS limited,
+               j.stream_id IS NOT NULL AS tells
+        FROM unnest(complete.ids, complete.epochs, complete.outputs) AS g (id, epoch, output)
+        JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
+        WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
+        ORDER BY j.id FOR NO KEY UPDATE OF j
+    ) AS j;
     IF ended IS NULL THEN
         RETURN NULL;
+    END IF;
+    UPDATE work.jobs AS j
+    SET state = 'completed', output = h.output, error = NULL, progress = 1, lease_until = NULL,
+        finished_at = clock_timestamp(), updated_at = clock_timestamp()
+    FROM unnest(spots, results) AS h (spot, output)
+    -- Where they are now: they are locked and stay there.
+    WHERE j.ctid = h.spot AND j.state = 'running';
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written < cardinality(ended) THEN
+        -- That would be news; a job that was told to be over must be.
+        UPDATE work.jobs AS j
+        SET state = 'completed', output = h.output, error = NULL, progress = 1, lease_until = NULL,
+            finished_at = clock_timestamp(), updated_at = clock_timestamp()
+        FROM unnest(ended, results) AS h (id, output)
+        WHERE j.id = h.id AND j.state = 'running';
     END IF;
     IF with_limits THEN
         PERFORM work_engine.free(ended);

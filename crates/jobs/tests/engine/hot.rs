@@ -107,6 +107,24 @@ async fn whoever_changes_a_job_changes_its_place() {
 }
 
 #[tokio::test]
+async fn a_user_who_deletes_a_session_takes_its_jobs_out_of_the_line() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    let session = "00000000-0000-7000-8000-00000000000a";
+    let make = "INSERT INTO work.sessions (id, owner) VALUES ($1, 'ann')";
+    work.run(make, &[session]).await;
+    work.submit(json!([{"type": "a", "session_id": session}, {"type": "b"}]))
+        .await;
+    let mut user = db.session().await;
+    user.script("SET ROLE authenticated; SET request.jwt.claims = '{\"sub\": \"ann\"}'")
+        .await
+        .unwrap();
+    user.script("DELETE FROM work.sessions").await.unwrap();
+    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 1);
+    work.assert_sound().await;
+}
+
+#[tokio::test]
 async fn what_must_stay_is_passed_by_retention() {
     let db = TestDb::new().await;
     let mut work = Work::on(&db).await;
