@@ -1,6 +1,8 @@
 //! What is done in batches: each type here says how many questions become one
 //! call, and what must happen after its commit.
 
+mod submit;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use crate::core::Core;
 use crate::error::{JobsError, Result};
 use crate::spec::Spec;
 use crate::types::{Beat, Claimed, Directive, Event, Finish, Submitted, Wants};
+use submit::Submit;
 
 /// Larger submissions go alone: their neighbours would wait for them.
 const TOGETHER_MAX: usize = 64;
@@ -31,14 +34,18 @@ pub(crate) struct Actors {
 impl Actors {
     pub(crate) fn start(core: &Arc<Core>, tasks: &Tasks) -> Self {
         let finish = Batcher::start(End(Arc::clone(core)), tasks);
+        let back = GiveBack {
+            finish: finish.clone(),
+            tasks: tasks.clone(),
+        };
+        core.wake.give_back_to(back.clone());
         let claim = Claim {
             core: Arc::clone(core),
-            give_back: finish.clone(),
-            tasks: tasks.clone(),
+            back,
         };
         Self {
             core: Arc::clone(core),
-            submit: Batcher::start(Submit(Arc::clone(core)), tasks),
+            submit: Batcher::start(Submit::new(core), tasks),
             claim: Batcher::start(claim, tasks),
             heartbeat: Batcher::start(Heartbeat(Arc::clone(core)), tasks),
             finish,
@@ -55,56 +62,13 @@ impl Actors {
         let submissions = [specs.iter().collect()];
         let mut made = self.core.store.submit(&submissions).await?;
         let made = made.pop().unwrap_or_default();
-        self.core.submitted(specs.iter().zip(&made), None);
+        self.core.submitted(specs.iter().zip(&made), None, &[]);
         Ok(made)
     }
 
     /// A statement about one job, committed together with others'.
     pub(crate) async fn statement(&self, job: Uuid, statement: SqlBuf) -> Result<Rows> {
         self.statement.ask((job, statement)).await
-    }
-}
-
-/// Submissions.
-pub(crate) struct Submit(Arc<Core>);
-
-impl Work for Submit {
-    type Item = Vec<Spec>;
-    type Answer = Vec<Submitted>;
-    const NAME: &'static str = "submit";
-    /// What 64 clients ask for while a commit is on its way, and some more.
-    const ITEMS_MAX: usize = 256;
-
-    fn bytes(item: &Vec<Spec>) -> usize {
-        item.iter().map(Spec::bytes).sum()
-    }
-
-    async fn run(&self, items: &[Vec<Spec>]) -> Result<Vec<Vec<Submitted>>> {
-        // Single jobs become one call; what has names of its own keeps them.
-        let (mut singles, mut trees) = (Vec::new(), Vec::new());
-        for (n, item) in items.iter().enumerate() {
-            match item.as_slice() {
-                [one] if one.reference.is_none() => singles.push((n, one)),
-                many => trees.push((n, many)),
-            }
-        }
-        let mut submissions = Vec::with_capacity(trees.len() + 1);
-        if !singles.is_empty() {
-            submissions.push(singles.iter().map(|(_, spec)| *spec).collect::<Vec<_>>());
-        }
-        submissions.extend(trees.iter().map(|(_, specs)| specs.iter().collect()));
-        let mut made = self.0.store.submit(&submissions).await?.into_iter();
-        let mut answers = Vec::with_capacity(items.len());
-        if !singles.is_empty() {
-            let made = made.next().unwrap_or_default();
-            let numbers = singles.iter().map(|(n, _)| *n);
-            answers.extend(numbers.zip(made.into_iter().map(|job| vec![job])));
-        }
-        answers.extend(trees.iter().map(|(n, _)| *n).zip(made));
-        let answers = in_order(answers);
-        let jobs = items.iter().flatten().zip(answers.iter().flatten());
-        self.0.submitted(jobs, None);
-        Ok(answers)
     }
 }
 
@@ -116,8 +80,38 @@ fn in_order<T>(mut numbered: Vec<(usize, T)>) -> Vec<T> {
 /// Claims.
 pub(crate) struct Claim {
     core: Arc<Core>,
-    give_back: Batcher<End>,
+    back: GiveBack,
+}
+
+/// Where jobs go that were claimed for somebody who is gone.
+#[derive(Clone)]
+pub(crate) struct GiveBack {
+    finish: Batcher<End>,
     tasks: Tasks,
+}
+
+impl std::fmt::Debug for GiveBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GiveBack").finish_non_exhaustive()
+    }
+}
+
+impl GiveBack {
+    /// Others may have the jobs at once, instead of when the lease ends.
+    pub(crate) fn give(&self, jobs: Vec<Claimed>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let finish = self.finish.clone();
+        self.tasks.spawn("give-back", async move {
+            let ends = jobs.iter().map(|job| Finish::released(job.id, job.epoch));
+            for answer in finish.ask_all(ends.collect()).await {
+                if let Err(error) = answer {
+                    tracing::debug!(%error, "A job waits for the end of its lease");
+                }
+            }
+        });
+    }
 }
 
 impl Work for Claim {
@@ -135,21 +129,9 @@ impl Work for Claim {
         Ok(answers)
     }
 
-    /// Whoever asked has hung up: others may have the jobs at once, instead of
-    /// when the lease ends.
+    /// Whoever asked has hung up.
     fn undelivered(&self, jobs: Vec<Claimed>) {
-        if jobs.is_empty() {
-            return;
-        }
-        let give_back = self.give_back.clone();
-        self.tasks.spawn("give-back", async move {
-            let ends = jobs.iter().map(|job| Finish::released(job.id, job.epoch));
-            for answer in give_back.ask_all(ends.collect()).await {
-                if let Err(error) = answer {
-                    tracing::debug!(%error, "A job waits for the end of its lease");
-                }
-            }
-        });
+        self.back.give(jobs);
     }
 }
 

@@ -122,13 +122,26 @@ impl Core {
         of_type.unwrap_or_else(|| DEFAULT_QUEUE.to_owned())
     }
 
+    /// What a job is to whoever waits for one, if it can start at once.
+    pub(crate) fn ready(&self, spec: &Spec) -> Option<Ready> {
+        let later = spec.delay_ms.is_some() || spec.run_at.is_some();
+        let starts = !later && spec.depends_on.is_empty() && !spec.group;
+        starts.then(|| Ready {
+            queue: self.queue_of(spec),
+            kind: spec.kind.clone(),
+            owner: spec.owner.clone(),
+        })
+    }
+
     /// After a commit that submitted jobs: wakes whoever can use them here,
     /// and has other nodes told of the rest.
-    /// Children tell their parent's stream; `under` is a parent that all share.
+    /// Children tell their parent's stream; `under` is a parent that all share;
+    /// `claimed` was taken by somebody in the same transaction.
     pub(crate) fn submitted<'a>(
         &self,
         made: impl IntoIterator<Item = (&'a Spec, &'a Submitted)>,
         under: Option<Uuid>,
+        claimed: &[Claimed],
     ) {
         let mut counts: HashMap<Ready, usize> = HashMap::new();
         let mut told = Told {
@@ -145,15 +158,21 @@ impl Core {
             }
             if spec.delay_ms.is_some() || spec.run_at.is_some() {
                 self.nudges.promote.notify_one();
-            } else if spec.depends_on.is_empty() && !spec.group && job.state == "queued" {
-                let ready = Ready {
-                    queue: self.queue_of(spec),
-                    kind: spec.kind.clone(),
-                    owner: spec.owner.clone(),
-                };
+            } else if let Some(ready) = self.ready(spec).filter(|_| job.state == "queued") {
                 *counts.entry(ready).or_default() += 1;
             }
         }
+        for job in claimed {
+            let ready = Ready {
+                queue: job.queue.clone(),
+                kind: job.kind.clone(),
+                owner: job.owner.clone(),
+            };
+            if let Some(count) = counts.get_mut(&ready) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        counts.retain(|_, count| *count > 0);
         for (ready, count) in counts {
             if self.wake.ready(&ready, count) > 0 {
                 told.queues.insert(ready.queue);

@@ -86,7 +86,8 @@ impl Jobs {
     ) -> Result<Vec<Submitted>> {
         spec::check_all(&specs)?;
         let made = self.core.store.spawn(parent, epoch, &specs).await?;
-        self.core.submitted(specs.iter().zip(&made), Some(parent));
+        self.core
+            .submitted(specs.iter().zip(&made), Some(parent), &[]);
         Ok(made)
     }
 
@@ -114,10 +115,15 @@ impl Jobs {
                 return Ok(jobs);
             }
             let pause = jittered(&self.core.rng, self.core.config.poll);
+            sleeping.rests();
             tokio::select! {
                 () = sleeping.called() => {}
                 () = tokio::time::sleep_until(until.min(now + pause)) => {}
                 () = stop.cancelled() => return Ok(Vec::new()),
+            }
+            let jobs = sleeping.handed().await;
+            if !jobs.is_empty() {
+                return Ok(jobs);
             }
         }
     }

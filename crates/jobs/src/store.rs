@@ -5,6 +5,7 @@
 //! A [`Store`] turns calls into statements and rows into types. What belongs
 //! together goes into one transaction by [`Store::run`].
 
+mod ended;
 mod fields;
 pub(crate) mod plans;
 mod reads;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pg::{Pool, RequestTx, Rows, SqlBuf};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{JobsError, Result};
@@ -92,11 +92,27 @@ impl Store {
 
     /// Makes several submissions, which are checked already, in one transaction.
     pub(crate) async fn submit(&self, submissions: &[Vec<&Spec>]) -> Result<Vec<Vec<Submitted>>> {
-        let mut statements = Vec::with_capacity(submissions.len());
+        let (made, _) = self.submit_and_claim(submissions, &[]).await?;
+        Ok(made)
+    }
+
+    /// The same, and then serves some who ask for jobs, in the same transaction.
+    pub(crate) async fn submit_and_claim(
+        &self,
+        submissions: &[Vec<&Spec>],
+        asked: &[(Arc<Wants>, usize)],
+    ) -> Result<(Vec<Vec<Submitted>>, Vec<Vec<Claimed>>)> {
+        let mut statements = Vec::with_capacity(submissions.len() + asked.len());
         for specs in submissions {
             statements.push(sql!("submit").bind(json_of(specs.iter().copied())?));
         }
-        self.run(statements).await?.iter().map(submitted).collect()
+        statements.extend(asked.iter().map(claim));
+        let results = self.run(statements).await?;
+        let mut results = results.iter();
+        let made = results.by_ref().take(submissions.len()).map(submitted);
+        let made = made.collect::<Result<_>>()?;
+        let claimed = results.map(all_claimed).collect::<Result<_>>()?;
+        Ok((made, claimed))
     }
 
     /// Refuses a submission that names what is not the owner's.
@@ -123,27 +139,8 @@ impl Store {
 
     /// Serves several who ask for jobs, one after the other, in one transaction.
     pub(crate) async fn claim(&self, asked: &[(Arc<Wants>, usize)]) -> Result<Vec<Vec<Claimed>>> {
-        let statement = |(wants, most): &(Arc<Wants>, usize)| {
-            sql!("claim")
-                .bind(wants.worker.clone())
-                .bind(array(wants.queues.iter().map(|queue| Some(queue.as_str()))))
-                .bind(
-                    wants
-                        .types
-                        .as_ref()
-                        .map(|types| array(types.iter().map(|kind| Some(kind.as_str())))),
-                )
-                .bind(wants.owner.clone())
-                .bind(wants.any_owner.to_string())
-                .bind(most.to_string())
-                .bind(millis(wants.lease))
-                .bind(wants.code_version.clone())
-        };
-        let results = self.run(asked.iter().map(statement).collect()).await?;
-        results
-            .iter()
-            .map(|rows| rows.iter().map(|row| claimed(Fields::of(&row))).collect())
-            .collect()
+        let results = self.run(asked.iter().map(claim).collect()).await?;
+        results.iter().map(all_claimed).collect()
     }
 
     /// Signs of life, of several workers at once; no job twice.
@@ -189,14 +186,12 @@ impl Store {
         &self,
         rounds: &[Vec<&Finish>],
     ) -> Result<Vec<HashMap<Uuid, Option<String>>>> {
-        let statements = rounds.iter().map(|ends| finish(ends)).collect();
+        let statements = rounds.iter().map(|ends| ended::statement(ends)).collect();
         let results = self.run(statements).await?;
-        let state = |row| {
-            let mut fields = Fields::of(&row);
-            Ok((fields.uuid()?, fields.text()))
-        };
-        let states = results.iter().map(|rows| rows.iter().map(state).collect());
-        states.collect()
+        let states = results.iter().zip(rounds);
+        states
+            .map(|(rows, ends)| ended::states(rows, ends))
+            .collect()
     }
 
     /// Tells streams what happened.
@@ -291,16 +286,21 @@ pub(crate) enum Duty {
     Grant,
 }
 
-fn finish(ends: &[&Finish]) -> SqlBuf {
-    let raw = |value: &Option<Box<RawValue>>| value.as_ref().map(|raw| raw.get().to_owned());
-    sql!("finish")
-        .bind(texts(ends.iter().map(|end| Some(end.id))))
-        .bind(texts(ends.iter().map(|end| Some(end.epoch))))
-        .bind(array(ends.iter().map(|end| Some(end.outcome.word()))))
-        .bind(texts(ends.iter().map(|end| raw(&end.output))))
-        .bind(texts(ends.iter().map(|end| raw(&end.error))))
-        .bind(texts(ends.iter().map(|end| Some(end.retryable))))
-        .bind(texts(ends.iter().map(|end| end.delay.map(millis))))
+fn claim((wants, most): &(Arc<Wants>, usize)) -> SqlBuf {
+    let types = wants.types.as_ref();
+    sql!("claim")
+        .bind(wants.worker.clone())
+        .bind(array(wants.queues.iter().map(|queue| Some(queue.as_str()))))
+        .bind(types.map(|types| array(types.iter().map(|kind| Some(kind.as_str())))))
+        .bind(wants.owner.clone())
+        .bind(wants.any_owner.to_string())
+        .bind(most.to_string())
+        .bind(millis(wants.lease))
+        .bind(wants.code_version.clone())
+}
+
+fn all_claimed(rows: &Rows) -> Result<Vec<Claimed>> {
+    rows.iter().map(|row| claimed(Fields::of(&row))).collect()
 }
 
 fn json_of<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Result<String> {

@@ -7,21 +7,28 @@
 //! wish. A sleeper who got all it asked for wakes the next one, since there
 //! may be more.
 //!
+//! A sleeper may also be handed its jobs: who submits some takes a sleeper
+//! along, and submission and claim are one transaction, with one wait for the
+//! disk instead of two.
+//!
 //! Nothing depends on it: a sleeper looks again by itself every second.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::types::Wants;
+use crate::actors::GiveBack;
+use crate::types::{Claimed, Wants};
 
 /// Who waits for jobs, and who wants to hear about the jobs it holds.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     /// Not a Tokio mutex: nothing is awaited while it is held.
     inner: Mutex<Inner>,
+    /// Where jobs go whose sleeper is gone.
+    back: OnceLock<GiveBack>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +47,12 @@ struct Sleeper {
     notify: Arc<Notify>,
     /// Called already and not yet back.
     called: bool,
+    /// Neither looking nor on its way: jobs may be taken for it.
+    rests: bool,
+    /// Somebody takes jobs for it and will say what came of it.
+    taken_along: bool,
+    /// What was taken for it.
+    handed: Vec<Claimed>,
 }
 
 /// Jobs that can be claimed from now on.
@@ -83,6 +96,9 @@ impl Wake {
             slots: slots.max(1),
             notify: Arc::clone(&notify),
             called: false,
+            rests: false,
+            taken_along: false,
+            handed: Vec::new(),
         };
         inner.sleepers.insert(id, sleeper);
         Sleeping {
@@ -108,6 +124,23 @@ impl Wake {
         left
     }
 
+    /// Takes a sleeper along who can use such jobs, if one rests.
+    pub(crate) fn take_along(self: &Arc<Self>, ready: &Ready, count: usize) -> Option<TakenAlong> {
+        let mut inner = self.lock();
+        let mut resting = inner.sleepers.iter_mut();
+        let (id, sleeper) =
+            resting.find(|(_, one)| one.rests && !one.called && one.may_use(ready))?;
+        sleeper.called = true;
+        sleeper.taken_along = true;
+        Some(TakenAlong {
+            wake: Arc::clone(self),
+            id: *id,
+            wants: Arc::clone(&sleeper.wants),
+            most: sleeper.slots.min(count),
+            told: false,
+        })
+    }
+
     /// Wakes one of each kind of those who look into these queues; whether
     /// there was anybody.
     pub(crate) fn queues(&self, queues: &[String]) -> bool {
@@ -130,6 +163,18 @@ impl Wake {
         inner.sleepers.values_mut().for_each(Sleeper::call);
         for (_, notify) in inner.holders.values().flatten() {
             notify.notify_one();
+        }
+    }
+
+    /// From here on jobs whose sleeper is gone go there.
+    pub(crate) fn give_back_to(&self, back: GiveBack) {
+        // Set once, when the room is built.
+        let _ = self.back.set(back);
+    }
+
+    fn give_back(&self, jobs: Vec<Claimed>) {
+        if let Some(back) = self.back.get() {
+            back.give(jobs);
         }
     }
 
@@ -185,6 +230,29 @@ impl Sleeping {
         self.notify.notified().await;
     }
 
+    /// From here on jobs may be taken for it.
+    pub(crate) fn rests(&self) {
+        if let Some(sleeper) = self.wake.lock().sleepers.get_mut(&self.id) {
+            sleeper.rests = true;
+        }
+    }
+
+    /// From here on no more; what was taken meanwhile. Waits for whoever is
+    /// just about it.
+    pub(crate) async fn handed(&self) -> Vec<Claimed> {
+        loop {
+            match self.wake.lock().sleepers.get_mut(&self.id) {
+                Some(sleeper) if sleeper.taken_along => sleeper.rests = false,
+                Some(sleeper) => {
+                    sleeper.rests = false;
+                    return std::mem::take(&mut sleeper.handed);
+                }
+                None => return Vec::new(),
+            }
+            self.notify.notified().await;
+        }
+    }
+
     /// From here on calls count again: whoever looks now has heard them.
     pub(crate) fn looks(&self) {
         if let Some(sleeper) = self.wake.lock().sleepers.get_mut(&self.id) {
@@ -195,7 +263,48 @@ impl Sleeping {
 
 impl Drop for Sleeping {
     fn drop(&mut self) {
-        self.wake.lock().sleepers.remove(&self.id);
+        let sleeper = self.wake.lock().sleepers.remove(&self.id);
+        let handed = sleeper.map(|sleeper| sleeper.handed).unwrap_or_default();
+        self.wake.give_back(handed);
+    }
+}
+
+/// A sleeper for whom somebody takes jobs.
+#[derive(Debug)]
+pub(crate) struct TakenAlong {
+    wake: Arc<Wake>,
+    id: u64,
+    pub(crate) wants: Arc<Wants>,
+    pub(crate) most: usize,
+    told: bool,
+}
+
+impl TakenAlong {
+    /// Hands over what was taken.
+    pub(crate) fn hand(mut self, jobs: Vec<Claimed>) {
+        self.tell(jobs);
+    }
+
+    fn tell(&mut self, jobs: Vec<Claimed>) {
+        self.told = true;
+        let left = match self.wake.lock().sleepers.get_mut(&self.id) {
+            Some(sleeper) => {
+                sleeper.taken_along = false;
+                sleeper.handed = jobs;
+                sleeper.notify.notify_one();
+                Vec::new()
+            }
+            None => jobs,
+        };
+        self.wake.give_back(left);
+    }
+}
+
+impl Drop for TakenAlong {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(Vec::new());
+        }
     }
 }
 
@@ -223,6 +332,7 @@ impl Drop for Holding {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use std::time::Duration;
 
@@ -268,6 +378,68 @@ mod tests {
         assert!(wake.queues(&["q".to_owned()]));
         assert!(called(&first) && called(&stranger) && !called(&other));
         drop((other, stranger, first, second));
+        assert!(!wake.has_sleepers());
+    }
+
+    fn ready() -> Ready {
+        Ready {
+            queue: "q".to_owned(),
+            kind: "t".to_owned(),
+            owner: None,
+        }
+    }
+
+    fn claimed() -> Claimed {
+        Claimed {
+            id: Uuid::nil(),
+            root_id: Uuid::nil(),
+            parent_id: None,
+            session_id: None,
+            stream_id: None,
+            owner: None,
+            kind: "t".to_owned(),
+            name: None,
+            epoch: 1,
+            failures: 0,
+            input: None,
+            queue: "q".to_owned(),
+            lease_ms: 1,
+            steps: None,
+        }
+    }
+
+    #[test]
+    fn only_who_rests_is_taken_along_and_hears_of_it() {
+        let wake = Arc::new(Wake::default());
+        let one = wake.sleeper(&wants("q", None), 2);
+        assert!(wake.take_along(&ready(), 5).is_none(), "it looks by itself");
+        one.rests();
+        let along = wake.take_along(&ready(), 5).unwrap();
+        assert_eq!(along.most, 2);
+        assert!(wake.take_along(&ready(), 5).is_none(), "once is enough");
+        assert_eq!(
+            wake.ready(&ready(), 1),
+            1,
+            "and it is called by nobody else"
+        );
+        let mut handed = Box::pin(one.handed());
+        assert!(
+            handed.as_mut().now_or_never().is_none(),
+            "it waits for word"
+        );
+        along.hand(vec![claimed()]);
+        assert_eq!(handed.now_or_never().unwrap().len(), 1);
+        // Word comes also when nothing came of it.
+        one.looks();
+        one.rests();
+        drop(wake.take_along(&ready(), 1));
+        assert!(called(&one));
+        assert_eq!(one.handed().now_or_never().unwrap().len(), 0);
+        one.looks();
+        one.rests();
+        let along = wake.take_along(&ready(), 1).unwrap();
+        drop(one);
+        along.hand(vec![claimed()]);
         assert!(!wake.has_sleepers());
     }
 }

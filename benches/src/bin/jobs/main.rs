@@ -35,6 +35,10 @@ use pg::{Pool, PoolConfig, Session, Target};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Jobs of one submission while the tables are filled.
 const FILL: usize = 1000;
 /// Jobs whose way is measured, and those before that find no plans yet.

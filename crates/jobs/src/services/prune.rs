@@ -9,8 +9,8 @@ use kernel::Tasks;
 use super::{Rhythm, Turn, keep};
 use crate::core::Core;
 
-/// Jobs of one turn, and ten times as many as trees: a tree may have ten
-/// thousand jobs.
+/// Roots of one turn. Trees, which may have ten thousand jobs each, are further
+/// bounded by their rows.
 const MOST: usize = 500;
 /// Reservations and limits of one turn: a row each.
 const MOST_LEFT: usize = 1000;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{LONG, Node};
+use crate::types::Wants;
 use crate::{Answered, Ask, Ctx, Spec, Stop, Worker};
 
 /// Waits, by the stream's news, until no job is open.
@@ -63,6 +64,64 @@ async fn handlers_run_and_failures_are_tried_again() {
     );
     node.check().await;
     worker.shutdown().await;
+    node.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_given_its_job_in_the_transaction_that_submits_it() {
+    let node = Node::new().await;
+    let worker = Worker::builder(&node.jobs)
+        .slots(1, 0)
+        .handle("noop", async |_: Ctx, (): ()| Ok(()))
+        .start();
+    // Until the worker has looked once and rests, it may be too early.
+    let together =
+        "SELECT count(*) FROM work.events AS q JOIN work.events AS s ON s.stream_id = q.stream_id
+        WHERE q.kind = 'job.queued' AND s.kind = 'job.started' AND s.xmin = q.xmin";
+    let trying = async {
+        while node.count(together).await == 0 {
+            let spec = Spec::new("noop", &json!(null)).unwrap();
+            node.jobs.submit(vec![spec]).await.unwrap();
+            all_over(&node).await;
+        }
+    };
+    tokio::time::timeout(LONG, trying)
+        .await
+        .expect("one is handed over");
+    node.check().await;
+    worker.shutdown().await;
+    node.end().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_for_somebody_who_left_goes_back_at_once() {
+    let node = Node::new().await;
+    let wants = Arc::new(Wants {
+        worker: "leaves".to_owned(),
+        queues: vec!["default".to_owned()],
+        types: None,
+        owner: None,
+        any_owner: true,
+        lease: LONG,
+        code_version: None,
+    });
+    let leaves = node.jobs.core.wake.sleeper(&wants, 1);
+    leaves.rests();
+    let spec = Spec::new("noop", &json!(null)).unwrap();
+    node.jobs.submit(vec![spec]).await.unwrap();
+    let running = "SELECT count(*) FROM work.jobs WHERE state = 'running' AND worker = 'leaves'";
+    assert_eq!(node.count(running).await, 1);
+    drop(leaves);
+    let back = "SELECT count(*) FROM work.jobs WHERE state = 'queued'";
+    let waiting = async {
+        while node.count(back).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, waiting)
+        .await
+        .expect("it is back");
+    node.check().await;
     node.end().await;
 }
 

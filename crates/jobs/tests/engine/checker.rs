@@ -139,6 +139,30 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "INSERT INTO work_engine.arrivals (job_id, kind, source_id) VALUES (gen_random_uuid(), 'child', gen_random_uuid())",
         "news for a job that there is not",
     ),
+    (
+        "DELETE FROM work_engine.line",
+        "can start and is not in line",
+    ),
+    (
+        "UPDATE work_engine.line SET sort_key = sort_key + 1",
+        "can start and is not in line",
+    ),
+    (
+        "INSERT INTO work_engine.line SELECT id, queue, priority, sort_key, type, owner FROM work.jobs WHERE type = 'runs'",
+        "in line and cannot start",
+    ),
+    (
+        "INSERT INTO work_engine.line SELECT job_id, queue, priority, sort_key + 1, type, owner FROM work_engine.line",
+        "in line twice",
+    ),
+    (
+        "DELETE FROM work_engine.holds",
+        "nobody looks after its lease",
+    ),
+    (
+        "UPDATE work_engine.holds SET look_at = look_at + interval '1 hour'",
+        "nobody looks after its lease",
+    ),
 ];
 
 #[tokio::test]

@@ -398,9 +398,9 @@ async fn jobs_without_children_go_at_once_by_the_same_rules() {
     .await;
     let claims = work.claim(5).await;
     work.complete(&claims).await;
-    let young = "SELECT work_engine.prune_plain(100, '1 hour')";
+    let young = "SELECT work_engine.prune(100, '1 hour')";
     assert_eq!(work.number(young).await, 0);
-    let prune = "SELECT work_engine.prune_plain(100, '0 seconds')";
+    let prune = "SELECT work_engine.prune(100, '0 seconds')";
     assert_eq!((work.number(prune).await, work.number(prune).await), (2, 0));
     let over = "SELECT count(*) FROM work.jobs WHERE type = 'over'";
     assert_eq!(work.number(over).await, 0);

@@ -12,6 +12,7 @@ mod circles;
 mod control;
 mod events;
 mod graph;
+mod hot;
 mod plain;
 mod races;
 mod running;
@@ -210,7 +211,8 @@ impl Work {
     /// What breaks a rule.
     async fn problems(&mut self) -> Vec<String> {
         let sql =
-            "SELECT coalesce(jsonb_agg(DISTINCT c.problem), '[]') FROM work_engine.check() AS c";
+            "SELECT coalesce(jsonb_agg(DISTINCT c.problem), '[]') FROM (
+                SELECT * FROM work_engine.check() UNION ALL SELECT * FROM work_engine.check_hot()) AS c";
         let found = self.ask(sql, &[]).await.unwrap();
         found.as_array().unwrap().iter().map(text).collect()
     }

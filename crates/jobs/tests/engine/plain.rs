@@ -27,7 +27,7 @@ const SETTING: [&str; 4] = [
 /// Everything that was left, without what differs from call to call: ids by
 /// their order, times by the distance from the row's own.
 const ROWS: &str = "SELECT jsonb_build_object(
-    'jobs', (SELECT jsonb_agg(to_jsonb(j) - ARRAY['id', 'root_id', 'stream_id', 'created_at', 'updated_at', 'run_at', 'deadline_at', 'sort_key']
+    'jobs', (SELECT jsonb_agg(to_jsonb(j) - ARRAY['id', 'root_id', 'stream_id', 'created_at', 'updated_at', 'run_at', 'deadline_at', 'due_at', 'expires_at', 'sort_key']
         || jsonb_build_object(
             'root', j.root_id = j.id, 'stream', CASE WHEN j.stream_id = j.id THEN 'own' ELSE j.stream_id::text END,
             'run_in', round(extract(epoch FROM j.run_at - j.created_at)), 'over_in', round(extract(epoch FROM j.deadline_at - j.created_at)),

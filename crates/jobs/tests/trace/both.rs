@@ -139,6 +139,7 @@ impl Both {
         let mut sql = "SELECT problem, id FROM work_engine.check()".to_owned();
         if self.able.steps {
             sql.push_str(" UNION ALL SELECT problem, id FROM work_engine.check_waits()");
+            sql.push_str(" UNION ALL SELECT problem, id FROM work_engine.check_hot()");
         }
         let found = self.sql(&sql).await?;
         if found.is_empty() {

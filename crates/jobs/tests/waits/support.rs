@@ -148,7 +148,8 @@ impl World {
     /// Nothing is wrong with anything.
     pub(crate) async fn check(&mut self) {
         let sql = "SELECT coalesce(json_agg(json_build_array(c.problem, c.id)), '[]') FROM (
-                   SELECT * FROM work_engine.check() UNION ALL SELECT * FROM work_engine.check_waits()) AS c";
+                   SELECT * FROM work_engine.check() UNION ALL SELECT * FROM work_engine.check_waits()
+                   UNION ALL SELECT * FROM work_engine.check_hot()) AS c";
         assert_eq!(self.ask(sql, &[]).await, json!([]));
     }
 

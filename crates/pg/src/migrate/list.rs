@@ -68,4 +68,9 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(49, "resumable_uploads", "0049_resumable_uploads.sql"),
     migration!(50, "work_prune", "0050_work_prune.sql"),
     migration!(51, "storage_s3", "0051_storage_s3.sql"),
+    migration!(52, "work_hot", "0052_work_hot.sql"),
+    migration!(53, "work_hot_run", "0053_work_hot_run.sql"),
+    migration!(54, "work_hot_duties", "0054_work_hot_duties.sql"),
+    migration!(55, "work_hot_gates", "0055_work_hot_gates.sql"),
+    migration!(56, "work_prune_once", "0056_work_prune_once.sql"),
 ];
