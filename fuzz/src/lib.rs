@@ -158,6 +158,10 @@ pub fn body(data: &[u8]) {
 /// The first byte chooses what is asked for, the rest is the file. What is
 /// made of it is a picture of the size that was asked for, and not longer than
 /// a picture of that size can be.
+///
+/// # Panics
+///
+/// When it finds something.
 pub fn picture(data: &[u8]) {
     const WISHES: [&str; 4] = [
         "width=8&height=8",

@@ -308,7 +308,7 @@ mod tests {
             prop_assert!(!runs || out.contains_key(CONTENT_SECURITY_POLICY), "{}", kind);
             let name = out.get(CONTENT_DISPOSITION).expect("set").to_str().expect("text");
             prop_assert!(name.matches(';').count() <= 2 && !name.contains('"'));
-            prop_assert!(is_type(&upload_type(Some(&mime), &name)));
+            prop_assert!(is_type(&upload_type(Some(&mime), name)));
         }
     }
 }
