@@ -129,6 +129,10 @@ pub struct App {
 impl App {
     /// Everything, in the order in which it is needed: settings of the
     /// database, catalog, pool, rooms, gateway, listeners, background work.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one part after the other, each made from those before it"
+    )]
     pub async fn start(parts: Parts, context: &Context) -> Result<Self, StartError> {
         let Parts {
             loaded,
@@ -156,13 +160,14 @@ impl App {
         let addresses = listeners.addresses();
         let api_keys = ApiKeys::new(context.clock.clone());
         let few = few_connections(&config, lanes.count());
+        let url = url(&addresses, &config);
         let (mut auth, mut inbox) = (None, Shown::default());
         if let Some(target) = auth_database {
             let pool = Pool::new(&target, &few, &back);
             let given = wire::auth::Given {
                 pool: pool.clone(),
                 signer: keys.signer()?,
-                url: &url(&addresses, &config),
+                url: &url,
                 tasks: &back,
             };
             auth = Some(wire::auth::room(&config, given, context)?);
@@ -178,11 +183,10 @@ impl App {
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let tokens = Arc::new(wire::storage::UserTokens::default());
-        let storage = storage_database.filter(|_| config.storage.enabled);
-        let storage = storage.map(|target| {
+        let storage = storage_database.map(|target| {
             let given = wire::storage::Given {
                 pools: (Pool::new(&target, &few, &back), &data.pool),
-                url: &url(&addresses, &config),
+                url: &url,
                 keys: &keys,
                 tokens: Arc::clone(&tokens),
                 tasks: (&front, &back),

@@ -255,7 +255,8 @@ async fn finish(
     };
     let auth_database = no_auth.is_none().then_some(targets.auth);
     let work_database = no_work.is_none().then_some(targets.work);
-    let storage_database = no_storage.is_none().then_some(targets.storage);
+    let files = no_storage.is_none() && plan.loaded.config.storage.enabled;
+    let storage_database = files.then_some(targets.storage);
     prepared.degradations.extend(no_auth);
     prepared.degradations.extend(no_work);
     prepared.degradations.extend(no_storage);

@@ -113,7 +113,7 @@ impl Files for OmveeFiles {
         Box::pin(async move {
             // The original's clients send a song again when it was the wrong one.
             let signed = self.0.sign_upload(caller, bucket, name, true).await;
-            Ok(self.at(&signed.map_err(refused)?.path))
+            Ok(self.at(&signed.map_err(|error| refused(&error))?.path))
         })
     }
 
@@ -129,16 +129,16 @@ impl Files for OmveeFiles {
     ) -> Asked<'a, Option<Stored>> {
         Box::pin(async move {
             let found = self.0.object_size(caller, bucket, name).await;
-            let found = found.map_err(refused)?;
+            let found = found.map_err(|error| refused(&error))?;
             Ok(found.map(|object| Stored { size: object.size }))
         })
     }
 }
 
 /// Storage's refusals are the caller's; its failures are ours.
-fn refused(error: StorageError) -> FileError {
+fn refused(error: &StorageError) -> FileError {
     if error.status().is_server_error() {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(%error, cause, "Storage failed for an app");
         return FileError::Failed;
     }
