@@ -155,7 +155,13 @@ pub async fn run(
     let backups = Backups::of_plan(&plan, context);
     let cluster_tasks = Tasks::new();
     let cluster = start_cluster(&plan, &listeners, context, &cluster_tasks, &progress).await?;
-    let started = finish(plan, cluster.as_ref(), Late { keys, listeners }, context).await;
+    let started = Box::pin(finish(
+        plan,
+        cluster.as_ref(),
+        Late { keys, listeners },
+        context,
+    ))
+    .await;
     let (app, prepared, db_url) = match started {
         Ok(started) => started,
         Err(error) => {

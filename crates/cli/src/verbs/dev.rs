@@ -58,7 +58,7 @@ pub(super) async fn run(scene: &Scene<'_>, args: DevArgs) -> Result<ExitCode, Fa
             None => std::future::pending().await,
         }
     };
-    serve_until_asked(running, signals, output, meanwhile).await
+    Box::pin(serve_until_asked(running, signals, output, meanwhile)).await
 }
 
 fn plan(workspace: &Workspace, seed: bool) -> Plan<'_> {

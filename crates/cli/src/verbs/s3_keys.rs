@@ -72,16 +72,16 @@ async fn create(scene: &Scene<'_>, mode: Mode, args: CreateS3KeyArgs) -> Result<
         description: args.description,
     };
     let database = open(scene, &workspace).await?;
-    let made = database.create_s3_key(&new).await;
+    let key = database.create_s3_key(&new).await;
     database.close().await;
-    let mut made = made?;
+    let mut key = key?;
     let secret = keys.s3_secret(&new.access_key);
-    if let Some(object) = made.as_object_mut() {
+    if let Some(object) = key.as_object_mut() {
         object.insert("secret_key".to_owned(), secret.expose().into());
     }
     let output = scene.output;
     if output.json {
-        return output.value(&made);
+        return output.value(&key);
     }
     output.text(&aligned(&[
         ("access key".to_owned(), new.access_key),

@@ -378,7 +378,7 @@ async fn whole_trees_go_when_they_are_old_and_nobody_needs_them() {
 }
 
 #[tokio::test]
-async fn jobs_without_children_go_at_once_by_the_same_rules() {
+async fn jobs_without_children_go_together_by_the_same_rules() {
     let db = TestDb::new().await;
     let mut work = Work::on(&db).await;
     work.run(
@@ -401,10 +401,10 @@ async fn jobs_without_children_go_at_once_by_the_same_rules() {
     let young = "SELECT work_engine.prune(100, '1 hour')";
     assert_eq!(work.number(young).await, 0);
     let prune = "SELECT work_engine.prune(100, '0 seconds')";
-    assert_eq!((work.number(prune).await, work.number(prune).await), (2, 0));
+    assert_eq!((work.number(prune).await, work.number(prune).await), (3, 0));
     let over = "SELECT count(*) FROM work.jobs WHERE type = 'over'";
     assert_eq!(work.number(over).await, 0);
-    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 6);
-    assert_eq!(work.number("SELECT count(*) FROM work.streams").await, 5);
+    assert_eq!(work.number("SELECT count(*) FROM work.jobs").await, 4);
+    assert_eq!(work.number("SELECT count(*) FROM work.streams").await, 4);
     work.assert_sound().await;
 }

@@ -2,7 +2,7 @@
 //! the gauges that tell when either was last done.
 //!
 //! What is due is decided from the repository alone, so a restart changes
-//! nothing and a backup made by hand counts. The decision is [`due`], pure.
+//! nothing and a backup made by hand counts. The decision is `due`, pure.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -355,14 +355,17 @@ mod tests {
         assert_eq!(due(&[], 0, 0), Due::Nothing, "it has just started");
         assert_eq!(due(&[], 0, 1), Due::Backup);
         let fresh = backup(0, None);
-        assert_eq!(due(&[fresh.clone()], 0, 1), Due::Verify(fresh.id.clone()));
+        assert_eq!(
+            due(std::slice::from_ref(&fresh), 0, 1),
+            Due::Verify(fresh.id.clone())
+        );
         let known = backup(0, Some(1));
         assert_eq!(
-            due(&[known.clone()], 0, 24),
+            due(std::slice::from_ref(&known), 0, 24),
             Due::Nothing,
             "the jitter counts"
         );
-        assert_eq!(due(&[known.clone()], 0, 25), Due::Backup);
+        assert_eq!(due(std::slice::from_ref(&known), 0, 25), Due::Backup);
         let newer = backup(160, None);
         assert_eq!(due(&[known.clone(), newer.clone()], 0, 168), Due::Nothing);
         assert_eq!(due(&[known, newer.clone()], 0, 169), Due::Verify(newer.id));

@@ -326,7 +326,7 @@ impl PartReader {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn key(folder: &Path, text: &str) -> Key {

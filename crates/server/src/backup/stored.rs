@@ -22,7 +22,6 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(crate) struct Stored(Blobs);
 
 impl Stored {
-    #[cfg(test)]
     pub(crate) fn of(blobs: Blobs) -> Self {
         Self(blobs)
     }

@@ -168,12 +168,7 @@ impl Writer {
         let text = format!("{} wrote {}\n", self.name, self.turn).repeat(self.turn % 50);
         writer.write(Chunk::from(text)).await.unwrap();
         let (id, written) = writer.finish().await.unwrap();
-        let sums: String = written
-            .sums
-            .to_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sums = hex(&written.sums.to_bytes());
         let said = format!("{id} {} {sums}", written.size);
         self.session.script("BEGIN").await.unwrap();
         let say = "SELECT set_config('storage_engine.written', $1, true)";
@@ -212,6 +207,14 @@ impl Writer {
         }
         self.session.script("COMMIT").await.unwrap();
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Every row's file has the bytes that its writer wrote, and every writer's
@@ -310,15 +313,15 @@ async fn look_around(scene: &Scene, into: &Path) {
         "SELECT array_to_string(setconfig, ';') FROM pg_db_role_setting AS s
             JOIN pg_roles AS r ON r.oid = s.setrole WHERE r.rolname = 'backup_reader'",
         "SELECT string_agg(polname, ',' ORDER BY polname) FROM pg_policy",
-        "SELECT string_agg(n.nspname || '.' || c.relname || ' ' || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(c.relacl) AS a), '') ||
+        "SELECT string_agg(n.nspname || '.' || c.relname || ' ' || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))) AS a), '') ||
             c.relrowsecurity::text || pg_get_userbyid(c.relowner), ';' ORDER BY n.nspname, c.relname)
             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
             WHERE n.nspname !~ '^(pg_|information_schema)' AND c.relkind IN ('r', 'v', 'S', 'p')",
         "SELECT string_agg(p.oid::regprocedure::text || coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text)
-            FROM unnest(p.proacl) AS a), ''), ';'
+            FROM unnest(coalesce(p.proacl, acldefault('f', p.proowner))) AS a), ''), ';'
             ORDER BY p.oid::regprocedure::text) FROM pg_proc AS p
             JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname !~ '^(pg_|information_schema)'",
-        "SELECT string_agg(evtname || evtenabled, ',' ORDER BY evtname) FROM pg_event_trigger",
+        "SELECT string_agg(evtname || evtenabled::text, ',' ORDER BY evtname) FROM pg_event_trigger",
         "SELECT string_agg(extname, ',' ORDER BY extname) FROM pg_extension",
         "SELECT string_agg(r.rolname || '<' || m.rolname, ',' ORDER BY r.rolname, m.rolname)
             FROM pg_auth_members AS a JOIN pg_roles AS r ON r.oid = a.roleid

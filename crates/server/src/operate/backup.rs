@@ -1,6 +1,7 @@
 //! What `ferrobase backup` does, and how `serve` begins its duty: a project's
 //! settings become orders for [`crate::backup`].
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,6 +161,15 @@ impl Backups {
 /// None where nothing was ever stored.
 fn files(config: &Config, context: &Context) -> Result<Option<Arc<dyn Bytes>>, BackupError> {
     let folder = wire::storage::folder(config);
+    if let Some(s3) = &config.storage.s3 {
+        let blobs = wire::storage::bytes(config, context, &Tasks::new());
+        let blobs = blobs.map_err(|error| BackupError::File {
+            what: "use the bucket",
+            path: PathBuf::from(&s3.bucket),
+            source: io::Error::other(error),
+        })?;
+        return Ok(Some(Arc::new(Stored::of(blobs))));
+    }
     if !folder.is_dir() {
         return Ok(None);
     }

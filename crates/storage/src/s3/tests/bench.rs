@@ -93,6 +93,7 @@ impl Bench {
             config: Config {
                 file_size_limit: LIMIT,
                 url: "http://files.example/storage/v1".to_owned(),
+                resumable_expire_after: std::time::Duration::from_secs(60),
             },
             requests: pool(&db.target_as("authenticator")),
             pool: pool(&db.target()),
