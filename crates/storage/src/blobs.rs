@@ -10,7 +10,7 @@
 //! dropped before [`Writer::finish`] never was.
 //!
 //! Invariants: no call blocks the runtime; an upload or a download has at most
-//! a few buffers of [`CHUNK`] in memory, whatever its size.
+//! a few buffers of `CHUNK` in memory, whatever its size.
 
 mod error;
 mod id;

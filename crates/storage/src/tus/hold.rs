@@ -18,7 +18,7 @@ use crate::who::operations::TUS_PART;
 /// Between two looks whether another node has let go.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// The hold. [`Hold::release`] ends it at once; dropped, it ends with its lease.
+/// The hold. Dropped, it ends with its lease.
 pub(super) struct Hold<'t> {
     tus: &'t Tus,
     pub(super) asker: &'t Asker,
