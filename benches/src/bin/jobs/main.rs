@@ -355,6 +355,7 @@ impl Bench {
         let mut session = Session::connect(&self.target).await?;
         // One script each: several statements are one transaction.
         session.script("VACUUM ANALYZE work.jobs").await?;
+        session.script("VACUUM ANALYZE work_engine.line").await?;
         session.script("CHECKPOINT").await?;
         session.close().await;
         Ok(())
