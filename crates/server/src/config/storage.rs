@@ -17,7 +17,7 @@ pub(super) const KEYS: [Key; 11] = [
         "storage.file_size_limit",
         Kind::Size,
         "50MiB",
-        "The most bytes of one file; buckets may allow less.",
+        "The most bytes of one file, or `unlimited`; buckets may allow less.",
     ),
     key(
         "storage.url",
