@@ -22,18 +22,21 @@ ALTER TABLE storage_engine.sweep ENABLE ROW LEVEL SECURITY;
 CREATE FUNCTION storage_engine.named(versions text[])
 RETURNS SETOF text
 LANGUAGE plpgsql
-STABLE
 SET search_path = pg_catalog, pg_temp
--- Resumable uploads show themselves to nobody else.
-SET storage_engine.caller = 'sweeper'
 AS $$
+DECLARE
+    before CONSTANT text := current_setting('storage_engine.caller', true);
 BEGIN
     RETURN QUERY SELECT o.version FROM storage.objects AS o WHERE o.version = ANY (versions);
     RETURN QUERY SELECT u.version FROM storage.s3_multipart_uploads AS u WHERE u.version = ANY (versions);
     IF to_regclass('storage_engine.tus_uploads') IS NOT NULL THEN
+        -- Resumable uploads show themselves to nobody else. Not by a SET of the
+        -- function, which only superusers may write for a setting like this.
+        PERFORM set_config('storage_engine.caller', 'sweeper', true);
         RETURN QUERY EXECUTE
             'SELECT blob::text FROM storage_engine.tus_uploads
              WHERE (finished_at IS NULL OR kind = ''partial'') AND blob::text = ANY ($1)' USING versions;
+        PERFORM set_config('storage_engine.caller', coalesce(before, ''), true);
     END IF;
 END;
 $$;

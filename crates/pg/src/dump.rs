@@ -375,8 +375,10 @@ mod tests {
         let mut restore = programs.restore(&db.target(), Into::Empty).unwrap();
         let _ = restore.write(&vec![b'x'; 1 << 20]).await.unwrap();
         let error = restore.finish().await.unwrap_err().to_string();
+        // Which of its two complaints depends on how much it has read.
+        let complaints = ["not appear to be a valid archive", "magic string"];
         assert!(
-            error.contains("not appear to be a valid archive"),
+            complaints.iter().any(|said| error.contains(said)),
             "{error}"
         );
         let none = Programs::find(&Search::default(), 990_000).unwrap_err();

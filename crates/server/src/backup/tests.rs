@@ -275,12 +275,15 @@ async fn a_backup_under_load_is_one_moment_and_comes_back() {
         assert_eq!(made.files.first_missing, None);
     }
     let verified = scene.verify(&second.id, None).await.unwrap();
-    assert_eq!((verified.files, verified.missing), (300, 0));
+    // A writer between an upload and a deletion has one more.
+    let lasting = 300..=300 + WRITERS as u64;
+    assert!(lasting.contains(&verified.files), "{}", verified.files);
+    assert_eq!(verified.missing, 0);
     assert!(second.files.new_files < 300, "{:?}", second.files);
 
     let into = scene.root.path().join("restored");
     let restored = scene.restore(&first.id, &into).await.unwrap();
-    assert_eq!(restored.files, 300);
+    assert!(lasting.contains(&restored.files), "{}", restored.files);
     let again = scene.restore(&first.id, &into).await.unwrap_err();
     assert_eq!(again.code(), "FB6009");
     look_around(&scene, &into).await;
