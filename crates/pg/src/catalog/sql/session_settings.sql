@@ -3,7 +3,7 @@
 -- its text calls set_config, begins a statement or a string with SET or RESET, or
 -- is in a language that we cannot read; an expression counts when it calls
 -- set_config (function 2078). An UPDATE whose SET begins a line counts as well.
--- Functions of our own schemas set nothing beyond a transaction.
+-- Functions of our own schemas set nothing beyond a transaction, and no other role may add one there.
 -- Callers: catalog::load.
 SELECT
   EXISTS (
@@ -11,7 +11,7 @@ SELECT
     JOIN pg_language AS l ON l.oid = p.prolang
     WHERE p.oid >= 16384
       AND p.pronamespace <> ALL (ARRAY(
-        SELECT oid FROM pg_namespace WHERE nspname IN ('ferrobase', 'work', 'work_engine')
+        SELECT oid FROM pg_namespace WHERE nspname IN ('ferrobase', 'work', 'work_engine', 'storage_engine')
       ))
       AND (
         p.prosrc ~* 'set_config|(^|[;\n'']|begin|then|else|loop)\s*(re)?set\s'
