@@ -30,6 +30,8 @@ use crate::project::Environment;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before any thread: a sandbox's first process is this program again.
+    sandbox::init_main_if_asked();
     let environment = Environment::read();
     let args = match Args::try_parse() {
         Ok(args) => args,
