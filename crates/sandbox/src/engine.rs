@@ -135,8 +135,17 @@ impl Engine {
             }
             made
         };
-        let made = self.tasks.spawn_on("sandbox create", making, &self.runtime);
-        made.await.unwrap_or(Err(SandboxError::Ended))
+        self.detached("sandbox create", making).await
+    }
+
+    /// Runs `work` to its end on the engine's own runtime, waited for or not.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+    ) -> Result<T, SandboxError> {
+        let done = self.tasks.spawn_on(name, work, &self.runtime);
+        done.await.unwrap_or(Err(SandboxError::Ended))
     }
 
     fn reserve(&self, id: &str) -> Result<(), SandboxError> {
