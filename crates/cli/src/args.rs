@@ -169,7 +169,9 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxVerb {
     /// Say how strongly this machine isolates code, found out by doing it.
-    #[command(after_help = "Exits with 3 when code would run without isolation, that is, not at all.")]
+    #[command(
+        after_help = "Exits with 3 when code would run without isolation, that is, not at all."
+    )]
     Doctor,
 }
 

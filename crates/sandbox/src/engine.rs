@@ -241,8 +241,12 @@ impl Engine {
             uid,
             cgroup_procs: cgroup.as_ref().map_or_else(Vec::new, Cgroup::procs),
             limits: Rlimits {
-                // Threads of init's user, init included.
-                pids: u64::from(limits.pids),
+                // Counted per user: other servers' sandboxes may have the same.
+                pids: if cgroup.is_some() {
+                    u64::MAX
+                } else {
+                    u64::from(limits.pids)
+                },
                 file_bytes: limits.disk_bytes,
                 data_bytes: cgroup.is_none().then_some(limits.memory_bytes),
                 tmp_bytes: limits.memory_bytes / TMP_PART,

@@ -121,12 +121,16 @@ impl Language {
 
     fn is_there(&self) -> bool {
         let folders = ["/usr/local/bin", "/usr/bin", "/bin"];
-        folders.iter().any(|folder| Path::new(folder).join(&self.needs).exists())
+        folders
+            .iter()
+            .any(|folder| Path::new(folder).join(&self.needs).exists())
     }
 
     fn command(words: &[String], memory: u64) -> Command {
         let megabytes = (memory >> 20).to_string();
-        let mut words = words.iter().map(|word| word.replace("{memory_mb}", &megabytes));
+        let mut words = words
+            .iter()
+            .map(|word| word.replace("{memory_mb}", &megabytes));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args = words.collect();
         command
@@ -142,22 +146,31 @@ pub fn languages() -> Vec<String> {
 
 /// Judges `submission` in a sandbox of its own, without network. Goes on to
 /// its end, and tidies up, even when nobody waits any more.
-pub async fn judge(
-    engine: &Arc<Engine>,
-    submission: Submission,
-) -> Result<Verdicts, SandboxError> {
+pub async fn judge(engine: &Arc<Engine>, submission: Submission) -> Result<Verdicts, SandboxError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let language = Language::of(&submission.language)
         .ok_or_else(|| SandboxError::invalid(format!("no language {}", submission.language)))?;
     if !language.is_there() {
-        return Err(SandboxError::NotFound(format!("{} on this machine", language.needs)));
+        return Err(SandboxError::NotFound(format!(
+            "{} on this machine",
+            language.needs
+        )));
     }
     let texts = submission.tests.iter().map(|test| test.stdin.len());
-    if texts.chain([submission.source.len()]).any(|size| size > TEXT_MOST) {
-        return Err(SandboxError::TooMuch { what: "bytes of a text", most: TEXT_MOST as u64 });
+    if texts
+        .chain([submission.source.len()])
+        .any(|size| size > TEXT_MOST)
+    {
+        return Err(SandboxError::TooMuch {
+            what: "bytes of a text",
+            most: TEXT_MOST as u64,
+        });
     }
     if submission.tests.len() > TESTS_MOST {
-        return Err(SandboxError::TooMuch { what: "tests", most: TESTS_MOST as u64 });
+        return Err(SandboxError::TooMuch {
+            what: "tests",
+            most: TESTS_MOST as u64,
+        });
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let court = Court {
@@ -188,7 +201,11 @@ impl Court {
             Ok(words) => words,
             Err(words) => {
                 let verdict = Verdict::CompileError;
-                return Ok(Verdicts { verdict, cases: Vec::new(), compiler: words });
+                return Ok(Verdicts {
+                    verdict,
+                    cases: Vec::new(),
+                    compiler: words,
+                });
             }
         };
         let mut spec = Spec::new(&self.id);
@@ -201,8 +218,15 @@ impl Court {
             // What it left behind is not the next test's neighbour.
             sandbox.end_programs(Why::Asked).await;
         }
-        let bad = cases.iter().map(|case| case.verdict).find(|one| *one != Verdict::Accepted);
-        Ok(Verdicts { verdict: bad.unwrap_or(Verdict::Accepted), cases, compiler })
+        let bad = cases
+            .iter()
+            .map(|case| case.verdict)
+            .find(|one| *one != Verdict::Accepted);
+        Ok(Verdicts {
+            verdict: bad.unwrap_or(Verdict::Accepted),
+            cases,
+            compiler,
+        })
     }
 
     /// What the compiler said; as an error when it refused.
@@ -212,7 +236,10 @@ impl Court {
         spec.limits.pids = COMPILE_PIDS;
         let sandbox = self.engine.create(spec).await?;
         let source = Bytes::copy_from_slice(source.as_bytes());
-        sandbox.files().write(&self.language.file, source, None).await?;
+        sandbox
+            .files()
+            .write(&self.language.file, source, None)
+            .await?;
         let said = if self.language.compile.is_empty() {
             Ok(String::new())
         } else {
@@ -224,7 +251,11 @@ impl Court {
                 Why::Itself => {}
                 why => words.push_str(&format!("\n(ended: {why:?})")),
             }
-            if output.exit.success() { Ok(words) } else { Err(words) }
+            if output.exit.success() {
+                Ok(words)
+            } else {
+                Err(words)
+            }
         };
         // Its limits were the compiler's; the workspace stays.
         self.engine.kill(&self.id).await;
@@ -253,7 +284,11 @@ impl Court {
 
     fn verdict(&self, output: &Output, expected: &str) -> Verdict {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let starved = self.language.memory_marks.iter().any(|mark| errors.contains(mark.as_str()));
+        let starved = self
+            .language
+            .memory_marks
+            .iter()
+            .any(|mark| errors.contains(mark.as_str()));
         match output.exit.why {
             Why::Time => Verdict::TimeLimit,
             Why::Output => Verdict::OutputLimit,
@@ -290,7 +325,10 @@ mod tests {
     #[test]
     fn the_table_can_be_read_and_names_are_found() {
         assert_eq!(Language::table().len(), 4);
-        assert_eq!(Language::of("C++").map(|one| one.name).as_deref(), Some("cpp"));
+        assert_eq!(
+            Language::of("C++").map(|one| one.name).as_deref(),
+            Some("cpp")
+        );
         assert!(Language::of("cobol").is_none());
     }
 

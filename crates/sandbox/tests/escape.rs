@@ -18,7 +18,10 @@ use support::{LAUNCHER, bed, bed_with, both, python, sh, small, text};
 fn assert_all_closed(output: &Output) {
     let words = both(output);
     assert!(output.exit.success(), "the probe itself failed: {words}");
-    let open: Vec<_> = words.lines().filter(|line| line.ends_with(" open")).collect();
+    let open: Vec<_> = words
+        .lines()
+        .filter(|line| line.ends_with(" open"))
+        .collect();
     assert!(open.is_empty(), "open: {open:?}\n{words}");
     assert!(words.lines().count() > 1, "nothing was tried: {words}");
 }
@@ -46,7 +49,11 @@ async fn probe(sandbox: &Arc<Sandbox>, code: &str) -> Output {
 async fn files_of_the_host_and_of_other_sandboxes() {
     let Some(bed) = bed().await else { return };
     let other = bed.sandbox_with(|spec| spec.id = "other".into()).await;
-    sh(&other, "echo mine > /home/user/secret; echo mine > /tmp/secret; chmod 777 /home/user").await;
+    sh(
+        &other,
+        "echo mine > /home/user/secret; echo mine > /tmp/secret; chmod 777 /home/user",
+    )
+    .await;
     std::fs::write(bed.folder.join("hosts-own"), "mine").expect("a file");
     let sandbox = bed.sandbox().await;
     let places = [
@@ -64,11 +71,22 @@ async fn files_of_the_host_and_of_other_sandboxes() {
     ];
     for place in places {
         let place = place.to_string_lossy().into_owned();
-        let output = sandbox.run(Command::new("ls").arg(&place)).await.expect("a run");
-        assert_ne!(output.exit.code, Some(0), "{place} is seen: {}", both(&output));
+        let output = sandbox
+            .run(Command::new("ls").arg(&place))
+            .await
+            .expect("a run");
+        assert_ne!(
+            output.exit.code,
+            Some(0),
+            "{place} is seen: {}",
+            both(&output)
+        );
     }
     let root = text(&sh(&sandbox, "ls -A /").await.stdout);
-    let expected = ["bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "tmp", "usr", "var"];
+    let expected = [
+        "bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin",
+        "tmp", "usr", "var",
+    ];
     assert!(root.lines().all(|name| expected.contains(&name)), "{root}");
 }
 
@@ -76,17 +94,26 @@ async fn files_of_the_host_and_of_other_sandboxes() {
 async fn what_is_shown_cannot_be_changed() {
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox().await;
-    for place in ["/x", "/etc/x", "/usr/x", "/bin/x", "/dev/x", "/run/x", "/var/x", "/home/x", "/proc/x"] {
+    for place in [
+        "/x", "/etc/x", "/usr/x", "/bin/x", "/dev/x", "/run/x", "/var/x", "/home/x", "/proc/x",
+    ] {
         let output = sh(&sandbox, &format!("echo 1 > {place}")).await;
         assert_ne!(output.exit.code, Some(0), "{place} is writable");
     }
-    let output = sh(&sandbox, "echo 1 > /tmp/x && echo 1 > /dev/shm/x && echo 1 > /home/user/x").await;
+    let output = sh(
+        &sandbox,
+        "echo 1 > /tmp/x && echo 1 > /dev/shm/x && echo 1 > /home/user/x",
+    )
+    .await;
     assert!(output.exit.success(), "{}", both(&output));
 }
 
 #[tokio::test]
 async fn the_servers_environment_and_processes() {
-    assert!(std::env::vars().any(|(name, _)| name.starts_with("CARGO")), "run by cargo");
+    assert!(
+        std::env::vars().any(|(name, _)| name.starts_with("CARGO")),
+        "run by cargo"
+    );
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox().await;
     let output = sh(&sandbox, "cat /proc/*/environ /proc/*/task/*/environ | tr '\\0' '\\n' | grep -c CARGO; ls -d /proc/[0-9]*").await;
@@ -98,11 +125,24 @@ async fn the_servers_environment_and_processes() {
     assert!(lines.all(|line| line != "/proc/1"), "{words}");
     for file in ["environ", "maps", "mem", "fd/0", "cmdline"] {
         let output = sh(&sandbox, &format!("cat /proc/1/{file}")).await;
-        assert_ne!(output.exit.code, Some(0), "/proc/1/{file}: {}", both(&output));
+        assert_ne!(
+            output.exit.code,
+            Some(0),
+            "/proc/1/{file}: {}",
+            both(&output)
+        );
     }
     let me = std::process::id();
-    let output = sh(&sandbox, &format!("kill -0 {me} || kill -9 1 && sleep 0.1 && echo still")).await;
-    assert_eq!(text(&output.stdout), "still\n", "init is not ended from inside");
+    let output = sh(
+        &sandbox,
+        &format!("kill -0 {me} || kill -9 1 && sleep 0.1 && echo still"),
+    )
+    .await;
+    assert_eq!(
+        text(&output.stdout),
+        "still\n",
+        "init is not ended from inside"
+    );
 }
 
 /// A service of this host, as PostgreSQL would be: TCP, a socket file, an
@@ -154,22 +194,38 @@ async fn private_addresses_and_metadata_through_the_proxy() {
     });
     let bed = bed_with(|config| {
         // The operator's word opens a private address, never metadata.
-        config.egress.mirrors = vec!["127.0.0.1".to_owned() + &format!(":{port}"), "169.254.169.254:80".into()];
+        config.egress.mirrors = vec![
+            "127.0.0.1".to_owned() + &format!(":{port}"),
+            "169.254.169.254:80".into(),
+        ];
     })
     .await;
     if !bed.engine.strength().has_network() {
         eprintln!("SKIPPED: no namespaces here");
         return;
     }
-    let allow = ["localhost", "169.254.169.254", "10.0.0.1", "2130706433", "0x7f000001", "127.1"];
+    let allow = [
+        "localhost",
+        "169.254.169.254",
+        "10.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+    ];
     let sandbox = bed
         .sandbox_with(|spec| {
             spec.network = Network::Allow(
-                allow.iter().flat_map(|host| [format!("{host}:{port}"), format!("{host}:80")]).collect(),
+                allow
+                    .iter()
+                    .flat_map(|host| [format!("{host}:{port}"), format!("{host}:80")])
+                    .collect(),
             );
         })
         .await;
-    let hosts: Vec<_> = allow.iter().map(|host| format!("'{host}:{port}', '{host}:80'")).collect();
+    let hosts: Vec<_> = allow
+        .iter()
+        .map(|host| format!("'{host}:{port}', '{host}:80'"))
+        .collect();
     let code = format!(
         "
 def ask(target):
@@ -186,14 +242,22 @@ print('vouched', 'reached' if 'reached' in ask('127.0.0.1:{port}') else 'no')
     );
     let output = probe(&sandbox, &code).await;
     assert_all_closed(&output);
-    assert!(both(&output).contains("vouched reached"), "the proxy works: {}", both(&output));
+    assert!(
+        both(&output).contains("vouched reached"),
+        "the proxy works: {}",
+        both(&output)
+    );
 }
 
 #[tokio::test]
 async fn a_sandbox_without_network_has_no_proxy() {
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox().await;
-    let output = probe(&sandbox, "attempt('proxy', lambda: socket.create_connection(('127.0.0.1', 3128), 3))\nprint('end')").await;
+    let output = probe(
+        &sandbox,
+        "attempt('proxy', lambda: socket.create_connection(('127.0.0.1', 3128), 3))\nprint('end')",
+    )
+    .await;
     assert_all_closed(&output);
 }
 
@@ -290,7 +354,7 @@ for place in ['kcore', 'keys', 'kmsg', 'kallsyms', 'timer_list', 'sched_debug', 
         assert open('/proc/' + place, 'rb').read(64)
     attempt('read ' + place, read)
 attempt('remount', lambda: os.mkdir('/proc/self/x'))
-attempt('lower score', lambda: open('/proc/self/oom_score_adj', 'w').write('-500'))
+attempt('lower score', lambda: os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'-500'))
 print('end')
 ";
     assert_all_closed(&probe(&sandbox, code).await);
@@ -342,8 +406,17 @@ bad = [os.waitstatus_to_exitcode(os.wait()[1]) for n in range(6)]
 raise SystemExit(3)
 ";
     let many = python(&sandbox, many).await;
-    assert_eq!(many.exit.why, Why::Memory, "{:?} {}", many.exit, both(&many));
-    assert!(sh(&sandbox, "true").await.exit.success(), "the sandbox itself lives");
+    assert_eq!(
+        many.exit.why,
+        Why::Memory,
+        "{:?} {}",
+        many.exit,
+        both(&many)
+    );
+    assert!(
+        sh(&sandbox, "true").await.exit.success(),
+        "the sandbox itself lives"
+    );
 }
 
 #[tokio::test]
@@ -377,7 +450,11 @@ async fn filling_the_disk() {
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
     let one = sh(&sandbox, "cat /dev/zero > big").await;
-    assert!(!one.exit.success(), "a file has a size limit: {:?}", one.exit);
+    assert!(
+        !one.exit.success(),
+        "a file has a size limit: {:?}",
+        one.exit
+    );
     sh(&sandbox, "rm big").await;
     let many = "
 import time
@@ -402,7 +479,15 @@ time.sleep(1000)
     let deep = python(&sandbox, deep).await;
     assert_eq!(deep.exit.why, Why::Disk, "{:?} {}", deep.exit, both(&deep));
     sandbox.files().remove("d").await.expect("a removal");
-    assert!(sandbox.files().list("", 9).await.expect("a list").iter().all(|entry| !entry.path.starts_with('d')));
+    assert!(
+        sandbox
+            .files()
+            .list("", 9)
+            .await
+            .expect("a list")
+            .iter()
+            .all(|entry| !entry.path.starts_with('d'))
+    );
 }
 
 #[tokio::test]
@@ -422,28 +507,52 @@ async fn links_pipes_and_sparse_files_for_the_server() {
     std::fs::write(outside.join("secret"), "mine").expect("a file");
     let sandbox = bed.sandbox().await;
     let at = outside.display();
-    let made = sh(&sandbox, &format!("ln -s {at}/secret link; ln -s {at} dir; ln -s /proc/self/root magic; mkfifo pipe; truncate -s 900G sparse; mkdir real; echo in > real/secret; ln real/secret hard; ln -s loop loop")).await;
+    let made = sh(&sandbox, &format!("ln -s {at}/secret link; ln -s {at} dir; ln -s /proc/self/root magic; mkfifo pipe; truncate -s 3G sparse; mkdir real; echo in > real/secret; ln real/secret hard; ln -s loop loop")).await;
     assert!(made.exit.success(), "{}", both(&made));
     let files = sandbox.files();
-    for path in ["link", "dir/secret", "magic/etc/passwd", "pipe", "loop", "real", "dir"] {
+    for path in [
+        "link",
+        "dir/secret",
+        "magic/etc/passwd",
+        "pipe",
+        "loop",
+        "real",
+        "dir",
+    ] {
         let read = files.read(path, 1 << 20).await;
         assert!(read.is_err(), "{path}: {read:?}");
     }
     assert!(files.read("sparse", 1 << 20).await.is_err());
     assert_eq!(files.read("hard", 99).await.expect("its own"), "in\n");
     for path in ["dir/new", "dir/secret", "magic/tmp/x"] {
-        assert!(files.write(path, "theirs".into(), None).await.is_err(), "{path}");
+        assert!(
+            files.write(path, "theirs".into(), None).await.is_err(),
+            "{path}"
+        );
         assert!(files.mkdir(path).await.is_err(), "{path}");
         assert!(files.remove(path).await.is_err(), "{path}");
         assert!(files.rename("real/secret", path).await.is_err(), "{path}");
         assert!(files.rename(path, "stolen").await.is_err(), "{path}");
     }
     assert!(files.list("dir", 3).await.is_err() && files.list("magic", 1).await.is_err());
-    assert!(files.list("", 9).await.expect("a list").iter().all(|entry| !entry.path.starts_with("dir/")));
+    assert!(
+        files
+            .list("", 9)
+            .await
+            .expect("a list")
+            .iter()
+            .all(|entry| !entry.path.starts_with("dir/"))
+    );
     // A link in the file's own place is replaced, not written through.
-    files.write("link", "theirs".into(), None).await.expect("a write");
+    files
+        .write("link", "theirs".into(), None)
+        .await
+        .expect("a write");
     files.remove("dir").await.expect("a removal");
-    assert_eq!(std::fs::read_to_string(outside.join("secret")).expect("a file"), "mine");
+    assert_eq!(
+        std::fs::read_to_string(outside.join("secret")).expect("a file"),
+        "mine"
+    );
     assert!(sandbox.keep_layer("real", "kept").await.expect("a layer"));
 }
 
@@ -467,7 +576,10 @@ while True:
 ",
         outside.display()
     );
-    let mut process = sandbox.start(Command::new("python3").arg("-c").arg(code)).await.expect("a start");
+    let mut process = sandbox
+        .start(Command::new("python3").arg("-c").arg(code))
+        .await
+        .expect("a start");
     assert!(process.events.recv().await.is_some());
     let files = sandbox.files();
     let (mut inside, mut refused) = (0, 0);
@@ -485,7 +597,10 @@ while True:
     }
     assert!(inside > 0, "never read");
     let _ = files.write("a/file", "theirs".into(), None).await;
-    assert_eq!(std::fs::read_to_string(outside.join("file")).expect("a file"), "mine");
+    assert_eq!(
+        std::fs::read_to_string(outside.join("file")).expect("a file"),
+        "mine"
+    );
 }
 
 /// Helper of the next test: a server that will be ended the hard way.
@@ -495,7 +610,10 @@ async fn holder() {
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox().await;
     let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint('on', flush=True)\ntime.sleep(1000)";
-    let mut process = sandbox.start(Command::new("python3").arg("-c").arg(code)).await.expect("a start");
+    let mut process = sandbox
+        .start(Command::new("python3").arg("-c").arg(code))
+        .await
+        .expect("a start");
     assert!(process.events.recv().await.is_some());
     let inside = sandbox.stats().await.expect("stats").pids;
     println!("\nholder {} {inside}", std::process::id());
@@ -513,7 +631,11 @@ async fn the_server_dies() {
         .spawn()
         .expect("a holder");
     let out = std::io::BufReader::new(holder.stdout.take().expect("its output"));
-    let line = out.lines().map_while(Result::ok).find(|line| line.starts_with("holder ")).expect("a line");
+    let line = out
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("holder "))
+        .expect("a line");
     assert_eq!(line.rsplit(' ').next(), Some("3"), "init and two programs");
     let below = family(holder.id());
     assert!(below.len() >= 4, "launcher, init, two programs: {below:?}");
@@ -535,13 +657,24 @@ fn family(root: u32) -> Vec<u32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter_map(|pid: u32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            Some((pid, stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?))
+            Some((
+                pid,
+                stat.rsplit_once(')')?
+                    .1
+                    .split_ascii_whitespace()
+                    .nth(1)?
+                    .parse()
+                    .ok()?,
+            ))
         })
         .collect();
     let mut found = Vec::new();
     let mut left = vec![root];
     while let Some(above) = left.pop() {
-        let below = parents.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| *pid);
+        let below = parents
+            .iter()
+            .filter(|(_, parent)| *parent == above)
+            .map(|(pid, _)| *pid);
         let below: Vec<u32> = below.collect();
         found.extend(&below);
         left.extend(below);
@@ -569,7 +702,13 @@ fn the_same_as_a_normal_user() {
     let exe = copy(std::env::current_exe().expect("a path"), "escape");
     let launcher = copy(support::launcher(), "launcher");
     let done = std::process::Command::new("setpriv")
-        .args(["--reuid=65432", "--regid=65432", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+        .args([
+            "--reuid=65432",
+            "--regid=65432",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+        ])
         .arg(exe)
         .args(["--test-threads=2"])
         .env(LAUNCHER, launcher)

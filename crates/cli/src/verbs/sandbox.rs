@@ -19,7 +19,11 @@ pub(super) async fn doctor(scene: &Scene<'_>) -> Result<ExitCode, Failure> {
     let found = strength(&folder).await;
     let _ = std::fs::remove_dir_all(&folder);
     let strength = found.map_err(|error| {
-        failure("FB4000", format!("cannot try a sandbox: {error}"), "see the message")
+        failure(
+            "FB4000",
+            format!("cannot try a sandbox: {error}"),
+            "see the message",
+        )
     })?;
     let output = scene.output;
     if output.json {
@@ -31,13 +35,24 @@ pub(super) async fn doctor(scene: &Scene<'_>) -> Result<ExitCode, Failure> {
             "notes": strength.notes,
         }))?;
     } else {
-        let tone = if strength.isolated() { Tone::Good } else { Tone::Bad };
-        output.line(&format!("isolation  {}", output.tone(&strength.to_string(), tone)))?;
+        let tone = if strength.isolated() {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        output.line(&format!(
+            "isolation  {}",
+            output.tone(&strength.to_string(), tone)
+        ))?;
         for note in &strength.notes {
             output.line(&format!("note       {note}"))?;
         }
     }
-    Ok(if strength.isolated() { ExitCode::SUCCESS } else { ExitCode::from(NOT_ISOLATED) })
+    Ok(if strength.isolated() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_ISOLATED)
+    })
 }
 
 async fn strength(folder: &std::path::Path) -> Result<::sandbox::Strength, SandboxError> {
