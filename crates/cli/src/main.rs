@@ -30,7 +30,7 @@ use crate::project::Environment;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before any thread: a sandbox's first process is this program again.
+    // A sandbox's init is this program as well; it must have one thread.
     sandbox::init_main_if_asked();
     let environment = Environment::read();
     let args = match Args::try_parse() {
