@@ -369,7 +369,7 @@ impl Control for Spoken {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.process.lock().await.close_stdin();
+            self.process.lock().await.close_stdin().await;
             Ok(())
         })
     }
