@@ -47,6 +47,8 @@ const PACKAGES_MAX: usize = 50;
 /// A file of a template.
 pub type Template = &'static [(&'static str, &'static str)];
 
+/// Vite's own program.
+const VITE: &str = "node_modules/vite/bin/vite.js";
 const LOCK: &str = "package-lock.json";
 const MANIFEST: &str = "package.json";
 
@@ -92,7 +94,8 @@ impl Sandboxes {
         let changes = files
             .iter()
             .map(|(path, text)| json!({"path": path, "content": text}));
-        self.write_workspace(caller, session, changes.collect()).await
+        self.write_workspace(caller, session, changes.collect())
+            .await
     }
 
     /// The layer that fits the session's lock file, made now if it is missing.
@@ -184,7 +187,12 @@ async fn fill_layer(contained: &dyn crate::ports::Contained, name: &str) -> Resu
 }
 
 fn npm(args: &[&str]) -> Command {
-    let usual = ["--no-audit", "--no-fund", "--prefer-offline", "--loglevel=http"];
+    let usual = [
+        "--no-audit",
+        "--no-fund",
+        "--prefer-offline",
+        "--loglevel=http",
+    ];
     let args = args.iter().chain(&usual);
     Command {
         program: "npm".to_owned(),
@@ -202,15 +210,12 @@ fn is_package(name: &str) -> bool {
         None => name.split_once('@').unwrap_or((name, "")),
     };
     let parts: Vec<_> = name.split('/').collect();
-    let good = |part: &&str| {
-        !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(plain)
-    };
+    let good =
+        |part: &&str| !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(plain);
     parts.len() <= 2
         && parts.iter().all(good)
         && version.len() <= 100
-        && version
-            .chars()
-            .all(|c| plain(c) || "^<>=*+| ".contains(c))
+        && version.chars().all(|c| plain(c) || "^<>=*+| ".contains(c))
 }
 
 impl Open {
@@ -255,33 +260,56 @@ impl Open {
     pub async fn start_dev_server(&self) -> Result<String> {
         let mut service = self.live.service.lock().await;
         let known = service.as_ref().map(|running| running.pid);
-        let running = match known.and_then(|pid| self.live.process(Some(pid), None)) {
-            Some(running) => running,
-            None => {
-                let exec = Exec {
-                    command: Command {
-                        program: "npm".to_owned(),
-                        args: vec!["run".to_owned(), "dev".to_owned()],
-                        service: true,
-                        ..Command::default()
-                    },
-                    tag: Some("dev-server".to_owned()),
-                    tool: Some("sandbox.dev_server"),
-                    job: None,
-                };
-                self.exec(exec).await?.running
-            }
+        let known = known.and_then(|pid| self.live.process(Some(pid), None));
+        let running = if let Some(running) = known {
+            running
+        } else {
+            let exec = Exec {
+                command: self.dev_command().await,
+                tag: Some("dev-server".to_owned()),
+                tool: Some("sandbox.dev_server"),
+                job: None,
+            };
+            self.exec(exec).await?.running
         };
         *service = Some(Arc::clone(&running));
         self.until_listening(&running).await?;
         Ok(self.preview_url(PORT))
     }
 
+    /// The manifest's `dev`. Where that is Vite and nothing else, it is started
+    /// without npm before it, which takes longer than Vite itself does.
+    async fn dev_command(&self) -> Command {
+        let manifest = self.live.contained.read(MANIFEST.to_owned()).await.ok();
+        let manifest: Option<serde_json::Value> =
+            manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let script = manifest
+            .as_ref()
+            .and_then(|all| all.pointer("/scripts/dev"));
+        let plain = script.is_some_and(|script| script == "vite");
+        let there = self.live.contained.stat(VITE.to_owned()).await.is_ok();
+        let (program, args) = if plain && there {
+            ("node", vec![VITE.to_owned()])
+        } else {
+            ("npm", vec!["run".to_owned(), "dev".to_owned()])
+        };
+        Command {
+            program: program.to_owned(),
+            args,
+            service: true,
+            ..Command::default()
+        }
+    }
+
     async fn until_listening(&self, running: &Running) -> Result<()> {
         let deadline = Instant::now() + SERVER_TIME;
         let failed = |why: &str| {
             let said = String::from_utf8_lossy(&running.tail()).into_owned();
-            SessionsError::new(StatusCode::BAD_GATEWAY, "no_server", format!("{why}: {said}"))
+            SessionsError::new(
+                StatusCode::BAD_GATEWAY,
+                "no_server",
+                format!("{why}: {said}"),
+            )
         };
         loop {
             if self.listening().await?.contains(&PORT) {
@@ -325,16 +353,35 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
     fn packages_are_names_and_nothing_else() {
-        for good in ["react", "@types/react", "left-pad@1.3.0", "@a/b@^1 || ^2", "lodash.get"] {
+        for good in [
+            "react",
+            "@types/react",
+            "left-pad@1.3.0",
+            "@a/b@^1 || ^2",
+            "lodash.get",
+        ] {
             assert!(is_package(good), "{good}");
         }
         for bad in [
-            "", "-g", "--prefix=/", "../x", "./x", "a/b/c", "http://x/y.tgz", "git+ssh://x",
-            "a@file:../x", "@a/-b", "a b", "x@npm:y", "@/a", "a\n",
+            "",
+            "-g",
+            "--prefix=/",
+            "../x",
+            "./x",
+            "a/b/c",
+            "http://x/y.tgz",
+            "git+ssh://x",
+            "a@file:../x",
+            "@a/-b",
+            "a b",
+            "x@npm:y",
+            "@/a",
+            "a\n",
         ] {
             assert!(!is_package(bad), "{bad}");
         }
@@ -344,7 +391,11 @@ mod tests {
     fn the_template_is_whole() {
         let files = template(USUAL).unwrap();
         for wanted in [MANIFEST, LOCK, "index.html", "src/main.tsx"] {
-            assert!(files.iter().any(|(path, text)| *path == wanted && !text.is_empty()));
+            assert!(
+                files
+                    .iter()
+                    .any(|(path, text)| *path == wanted && !text.is_empty())
+            );
         }
         assert!(template("other").is_none());
     }
