@@ -12,6 +12,7 @@ mod auth_bypass;
 mod auth_security;
 mod auth_start;
 mod backup;
+mod bucket;
 mod cli;
 mod cli_jobs;
 mod crash;

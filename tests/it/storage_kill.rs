@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::bucket::Bucket;
 use crate::support::{Answer, Ferrobase, project, request, run};
 
 const KILLS: u64 = 4;
@@ -27,12 +28,25 @@ const AGREE_WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn whatever_is_killed_files_and_rows_agree() {
+    let folder = project(&[]);
+    work_and_kill(folder.path());
+}
+
+/// The same with the bytes in a bucket, where nothing can be renamed and nobody
+/// knows who else is there.
+#[test]
+fn whatever_is_killed_a_bucket_and_rows_agree() {
+    let bucket = Bucket::start();
+    let folder = project(&[("ferrobase.toml", &bucket.storage())]);
+    work_and_kill(folder.path());
+}
+
+fn work_and_kill(folder: &Path) {
     let kills = std::env::var_os("FERROBASE_KILLS");
     let kills = kills
         .and_then(|text| text.to_str()?.parse().ok())
         .unwrap_or(KILLS);
-    let folder = project(&[]);
-    let server = Ferrobase::dev(folder.path());
+    let server = Ferrobase::dev(folder);
     let made = server.send(
         "POST",
         "/storage/v1/bucket",
@@ -62,8 +76,8 @@ fn whatever_is_killed_files_and_rows_agree() {
             thread::sleep(Duration::from_micros(random.below(20_000)));
             *stage.address.lock().unwrap() = None;
             server.kill9();
-            server = Ferrobase::dev(folder.path());
-            let found = fsck(folder.path(), &[]);
+            server = Ferrobase::dev(folder);
+            let found = fsck(folder, &[]);
             assert_eq!(found["clean"], true, "after kill {kill}: {found}");
             *stage.address.lock().unwrap() = Some(server.address().to_owned());
         }
@@ -88,10 +102,10 @@ fn whatever_is_killed_files_and_rows_agree() {
             there += 1;
         }
     }
-    agree(folder.path(), there);
+    agree(folder, there);
     assert!(server.stop().success());
     // The next start has the files to itself and nothing to find.
-    let found = fsck(folder.path(), &["--verify"]);
+    let found = fsck(folder, &["--verify"]);
     assert_eq!(
         (&found["clean"], &found["report"]["files"]),
         (&json!(true), &json!(there)),

@@ -22,11 +22,11 @@ use crate::app::Context;
 use crate::config::{BackupConfig, Loaded};
 use crate::metrics::Metrics;
 
-/// How often the repository is looked at.
+/// How often the repository is looked at, at most and at least: a fraction of
+/// the shortest time that is asked for.
 const LOOK: Duration = Duration::from_secs(60);
-/// A new project is left alone for a while; whoever starts a server to try
-/// something does not pay for a backup.
-const SETTLE: Duration = Duration::from_secs(600);
+const LOOK_MIN: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 4;
 /// What failed is tried again after this, not sooner.
 const RETRY: Duration = Duration::from_secs(1800);
 /// Several servers of one machine do not begin at the same moment: up to this
@@ -154,7 +154,8 @@ fn due(
         let span = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         now.as_second().saturating_sub(since.as_second()) >= span
     };
-    let settled = past(started, SETTLE);
+    // Whoever starts a server to try something does not pay for a backup.
+    let settled = past(started, config.first_after);
     let Some(newest) = all.iter().filter_map(Summary::taken_at).max() else {
         return if settled { Due::Backup } else { Due::Nothing };
     };
@@ -215,8 +216,14 @@ async fn work(duty: &Duty, ages: &Ages) {
             }
         }
         ages.look(&list(&repository).await);
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look_again(&duty.config)).await;
     }
+}
+
+fn look_again(config: &BackupConfig) -> Duration {
+    let verify = config.verify_every.unwrap_or(Duration::MAX);
+    let shortest = config.every.min(config.first_after).min(verify);
+    (shortest / LOOKS).clamp(LOOK_MIN, LOOK)
 }
 
 async fn list(repository: &Repository) -> Vec<Summary> {
@@ -333,12 +340,14 @@ mod tests {
             schedule: true,
             folder: PathBuf::new(),
             every: Duration::from_secs(24 * 3600),
+            first_after: Duration::from_secs(600),
             verify_every: Some(Duration::from_secs(168 * 3600)),
             keep: Keep {
                 daily: 7,
                 weekly: 4,
             },
             key_file: None,
+            bucket: None,
         }
     }
 
