@@ -52,7 +52,10 @@ impl Bucket {
 
     /// Settings with the bytes of files in the bucket.
     pub(crate) fn storage(&self) -> String {
-        format!("[storage]\nurl = \"s3://{BUCKET}\"\n{}", self.section("storage.s3"))
+        format!(
+            "[storage]\nurl = \"s3://{BUCKET}\"\n{}",
+            self.section("storage.s3")
+        )
     }
 
     /// The table of settings that says where it is and who we are.

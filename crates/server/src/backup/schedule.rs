@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kernel::{Clock, Rng};
+use kernel::{Clock, Rng, Tasks};
 use pg::Target;
 use pg::cluster::Search;
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copies;
 use super::disk::blocking;
 use super::files::{Bytes, FilesIn};
 use super::{BackupError, Key, Repository, Summary, create, retention, verify};
@@ -261,6 +262,28 @@ async fn back_up(duty: &Duty, repository: &Repository) -> Result<(), BackupError
     if let Some(missing) = &made.files.first_missing {
         tracing::error!(%missing, "Files that rows name could not be backed up");
     }
+    prune(duty, repository).await?;
+    send(duty, repository, &made.id).await
+}
+
+/// A copy where one is wanted.
+async fn send(duty: &Duty, repository: &Repository, id: &super::Id) -> Result<(), BackupError> {
+    let Some(config) = &duty.config.bucket else {
+        return Ok(());
+    };
+    let tasks = Tasks::new();
+    let copies = Copies::open(config, &tasks)?;
+    let moved = copies.send(repository, id).await?;
+    let gone = copies
+        .prune(repository, duty.config.keep, &duty.context)
+        .await?;
+    tasks.stop().await;
+    let (new_bytes, removed) = (moved.bytes, gone.len());
+    tracing::info!(%id, new_bytes, removed, "Backup {id} copied into the bucket");
+    Ok(())
+}
+
+async fn prune(duty: &Duty, repository: &Repository) -> Result<(), BackupError> {
     let (repository, keep) = (repository.clone(), duty.config.keep);
     let removed = blocking(move || {
         let gone = retention::superfluous(&repository.list()?, keep);
@@ -290,6 +313,12 @@ async fn try_out(duty: &Duty, repository: &Repository, id: &super::Id) -> Result
     let verified = Box::pin(verify::verify(&order)).await?;
     let (rows, files) = (verified.rows, verified.files);
     tracing::info!(%id, rows, files, "Backup {id} restored on trial and found equal");
+    if let Some(config) = &duty.config.bucket {
+        let tasks = Tasks::new();
+        let copies = Copies::open(config, &tasks)?;
+        copies.send_mark(repository, id).await?;
+        tasks.stop().await;
+    }
     Ok(())
 }
 

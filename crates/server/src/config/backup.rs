@@ -6,8 +6,8 @@ use std::time::Duration;
 use ::storage::blobs::S3Config;
 
 use super::key::{Key, Kind, key};
-use super::storage;
 use super::sources::Merged;
+use super::storage;
 use super::{ConfigError, Mode};
 use crate::backup::retention::Keep;
 
@@ -163,7 +163,12 @@ fn bucket(merged: &Merged) -> Result<Option<CopiesConfig>, ConfigError> {
     let Some(url) = merged.optional("backup.bucket") else {
         return Ok(None);
     };
-    let wrong = || merged.invalid("backup.bucket", "expected s3://bucket or s3://bucket/folder");
+    let wrong = || {
+        merged.invalid(
+            "backup.bucket",
+            "expected s3://bucket or s3://bucket/folder",
+        )
+    };
     let place = url.strip_prefix("s3://").ok_or_else(wrong)?;
     let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
     let folder = folder.trim_end_matches('/');

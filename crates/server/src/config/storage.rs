@@ -134,7 +134,9 @@ pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
                 _ => merged.size("storage.resumable_open_size")?,
             },
         },
-        s3: bucket.map(|bucket| own_bucket(merged, bucket)).transpose()?,
+        s3: bucket
+            .map(|bucket| own_bucket(merged, bucket))
+            .transpose()?,
         s3_access_keys: s3_access_keys(merged)?,
         s3_region: merged.text("storage.s3_protocol.region").to_owned(),
     })

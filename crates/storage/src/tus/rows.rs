@@ -112,7 +112,11 @@ impl Table {
             .bind(id.to_owned())
             .bind(holder.to_string())
             .bind(HELD_FOR.to_owned())
-            .bind(self.alone_since.map_or(Uuid::nil(), BlobId::uuid).to_string());
+            .bind(
+                self.alone_since
+                    .map_or(Uuid::nil(), BlobId::uuid)
+                    .to_string(),
+            );
         let want = SqlBuf::fixed(include_str!("sql/want.sql"))
             .bind(id.to_owned())
             .bind(holder.to_string());

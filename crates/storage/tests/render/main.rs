@@ -111,7 +111,10 @@ impl Room {
             config: Config {
                 file_size_limit: 64 << 20,
                 resumable_expire_after: std::time::Duration::from_secs(60),
-                resumable_bounds: Bounds { uploads: 100, bytes: 1 << 40 },
+                resumable_bounds: Bounds {
+                    uploads: 100,
+                    bytes: 1 << 40,
+                },
                 url: "http://localhost/storage/v1".to_owned(),
             },
             requests: pool("authenticator"),

@@ -94,7 +94,10 @@ impl Bench {
                 file_size_limit: LIMIT,
                 url: "http://files.example/storage/v1".to_owned(),
                 resumable_expire_after: std::time::Duration::from_secs(60),
-                resumable_bounds: Bounds { uploads: 100, bytes: 1 << 40 },
+                resumable_bounds: Bounds {
+                    uploads: 100,
+                    bytes: 1 << 40,
+                },
             },
             requests: pool(&db.target_as("authenticator")),
             pool: pool(&db.target()),

@@ -169,7 +169,12 @@ async fn who_came_later_to_the_same_folder_is_not_taken_for_dead() {
     );
     bench.script(&held).await;
     bench.patch("ann", &path, 0, b"abc").await.is(423);
-    assert_eq!(bench.value("SELECT wanted FROM storage_engine.tus_uploads").await, "t");
+    assert_eq!(
+        bench
+            .value("SELECT wanted FROM storage_engine.tus_uploads")
+            .await,
+        "t"
+    );
     bench.end().await;
 }
 
