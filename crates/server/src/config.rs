@@ -23,7 +23,7 @@ use http::HeaderName;
 use kernel::Secret;
 
 pub use all::KEYS;
-pub use backup::BackupConfig;
+pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use storage::StorageConfig;
