@@ -115,7 +115,8 @@ BEGIN
             RETURN;
         END IF;
         -- Whoever tried before has failed or died, or will find that it was
-        -- overtaken: what it holds is settled by it, or swept.
+        -- overtaken. Of what it holds, what asking has cost stays spent.
+        PERFORM ai_engine.release(c.id, c.try, NULL, NULL);
         UPDATE ai.calls AS t
         SET try = t.try + 1, until = ends, finished_at = NULL, outcome = NULL, error = NULL, stop = NULL
         WHERE t.id = c.id RETURNING t.* INTO c;
@@ -239,23 +240,23 @@ $$;
 COMMENT ON FUNCTION ai_engine.sweep(integer) IS 'Gives back what calls of servers that have died had reserved.';
 
 -- Removes what has had its time, a bounded number of each.
-CREATE FUNCTION ai_engine.prune(most integer, calls interval, answers interval, cache interval)
+CREATE FUNCTION ai_engine.prune(most integer, keep_calls interval, keep_answers interval, keep_cache interval)
 RETURNS bigint
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH a AS (
         DELETE FROM ai_engine.answers WHERE call_id IN (
-            SELECT t.call_id FROM ai_engine.answers AS t WHERE t.kept_at < clock_timestamp() - answers LIMIT most)
+            SELECT t.call_id FROM ai_engine.answers AS t WHERE t.kept_at < clock_timestamp() - keep_answers LIMIT most)
         RETURNING 1
     ), b AS (
         DELETE FROM ai.cache WHERE key IN (
-            SELECT t.key FROM ai.cache AS t WHERE t.kept_at < clock_timestamp() - cache LIMIT most)
+            SELECT t.key FROM ai.cache AS t WHERE t.kept_at < clock_timestamp() - keep_cache LIMIT most)
         RETURNING 1
     ), c AS (
         DELETE FROM ai.calls WHERE id IN (
             SELECT t.id FROM ai.calls AS t
-            WHERE t.started_at < clock_timestamp() - calls AND t.finished_at IS NOT NULL LIMIT most)
+            WHERE t.started_at < clock_timestamp() - keep_calls AND t.finished_at IS NOT NULL LIMIT most)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM b) + (SELECT count(*) FROM c)
