@@ -21,7 +21,8 @@ use crate::event::{ChatEvent, ChatStream, StopReason};
 use crate::route::{DEMO, DEMO_MODEL};
 use crate::usage::Usage;
 use crate::wires::{Call, EmbedCall, Embeddings, Wire};
-use script::{Changes, LABEL};
+pub(crate) use script::LABEL;
+use script::Changes;
 
 /// Its only way to make vectors.
 pub(crate) const EMBED_MODEL: &str = "hash-384";

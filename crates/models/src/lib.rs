@@ -23,6 +23,7 @@ mod demo;
 mod embed;
 pub mod error;
 pub mod event;
+mod http;
 mod ledger;
 mod limits;
 mod pending;
