@@ -1,5 +1,7 @@
 //! Answers in the shape of a JSON Schema.
 
+pub(crate) mod dialect;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,4 +28,13 @@ impl Partial {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
+}
+
+/// The schema in words, for providers that do not take it.
+pub(crate) fn prompt(wanted: &crate::chat::OutputSchema) -> String {
+    format!(
+        "Answer with one JSON value and nothing else: no prose, no code fence. \
+         It must satisfy this JSON Schema ({}):\n{}",
+        wanted.name, wanted.schema
+    )
 }
