@@ -5,6 +5,8 @@
 //! of less of it: a [`Node`] is complete only when nothing that follows can
 //! change it.
 
+use std::collections::HashSet;
+
 /// How deep a value may nest. `serde_json` has 128.
 const DEPTH_MAX: usize = 96;
 
@@ -31,11 +33,12 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// Reads the value that begins at this byte; returns where it ends.
-pub(crate) fn parse_at(text: &str, start: usize) -> Result<(Node, usize), Broken> {
+/// Reads the value that begins at this byte; returns how far that led as well.
+/// What is broken stays broken, whatever follows.
+pub(crate) fn parse_at(text: &str, start: usize) -> (Result<Node, Broken>, usize) {
     let mut reader = Reader { text, at: start };
-    let node = reader.value(0, Place::Root)?;
-    Ok((node, reader.at))
+    let node = reader.value(0, Place::Root);
+    (node, reader.at)
 }
 
 /// Where a value stands: what may follow it.
@@ -106,6 +109,7 @@ impl<'a> Reader<'a> {
     fn object(&mut self, depth: usize) -> Result<Node, Broken> {
         self.skip('{');
         let mut members: Vec<(String, Node)> = Vec::new();
+        let mut names: HashSet<String> = HashSet::new();
         let complete = loop {
             if !self.blank() {
                 break false;
@@ -120,7 +124,7 @@ impl<'a> Reader<'a> {
                 break false;
             };
             let ends = !node.complete && self.rest().trim().is_empty();
-            if !members.iter().any(|(known, _)| *known == name) {
+            if names.insert(name.clone()) {
                 members.push((name, node));
             }
             if ends {
@@ -418,9 +422,15 @@ impl<'a> Reader<'a> {
             Place::Item => matches!(c, ',' | ']' | '\n'),
         });
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        // A comment behind a number or a word of JSON ends it; within other
+        // words it may be an address.
+        let comment = ["//", "/*", "#"].into_iter().filter_map(|it| text.find(it)).min();
+        let before = comment.and_then(|at| text.get(..at)).filter(|it| is_plain(it));
+        let (text, end) = match before {
+            Some(before) => (before, comment),
+            None => (text, end),
+        };
         self.at += text.len();
-        // A comment behind a number is none of its digits.
-        let text = text.split("//").next().filter(|it| is_plain(it)).unwrap_or(text);
         Node {
             kind: Kind::Bare(text.trim().to_owned()),
             complete: end.is_some(),

@@ -174,11 +174,11 @@ fn by_status(status: u16) -> Kind {
 /// How long to wait: in milliseconds, in seconds, or until a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if let Some(millis) = header(headers, "retry-after-ms").and_then(seconds) {
-        return Some(millis / 1000);
+        return Some((millis / 1000).min(RETRY_AFTER_MAX));
     }
     let text = header(headers, "retry-after")?;
     if let Some(wait) = seconds(text) {
-        return Some(wait);
+        return Some(wait.min(RETRY_AFTER_MAX));
     }
     let until = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
@@ -188,8 +188,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 fn seconds(text: &str) -> Option<Duration> {
     let number: f64 = text.trim().parse().ok()?;
     // Negative ones and those that are no number mean nothing.
-    let wait = Duration::try_from_secs_f64(number).ok()?;
-    Some(wait.min(RETRY_AFTER_MAX * 1000))
+    Duration::try_from_secs_f64(number).ok()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -259,7 +258,7 @@ mod tests {
 
     #[test]
     fn waits_come_as_milliseconds_seconds_or_a_date() {
-        let wait = |headers| fault(429, headers, "").retry_after;
+        let wait = |headers: &[_]| fault(429, headers, "").retry_after;
         let both = [("retry-after-ms", "1500"), ("retry-after", "9")];
         assert_eq!(wait(&both), Some(Duration::from_millis(1500)));
         assert_eq!(wait(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));

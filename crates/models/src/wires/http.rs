@@ -45,7 +45,7 @@ const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// Calls providers. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Http {
+pub struct Http {
     client: Streams<Full<Bytes>>,
     clock: Clock,
     skipped: Arc<AtomicU64>,
@@ -53,7 +53,7 @@ pub(crate) struct Http {
 
 impl Http {
     /// A client that reaches what the operator configured.
-    pub(crate) fn new(tasks: &Tasks, clock: Clock) -> io::Result<Self> {
+    pub fn new(tasks: &Tasks, clock: Clock) -> io::Result<Self> {
         Ok(Self {
             client: Streams::new(Reach::Configured, &[], tasks)?,
             clock,
@@ -62,12 +62,9 @@ impl Http {
     }
 
     /// How many events and pieces of events nobody understood so far.
-    pub(crate) fn skipped(&self) -> u64 {
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
     }
 
     /// Sends a request; an answer that is an error becomes one.
@@ -392,8 +389,7 @@ impl Reading {
         }
         let mut events = Vec::new();
         let Some(bytes) = self.read().await? else {
-            let last = self.parser.finish()?;
-            for event in last {
+            if let Some(event) = self.parser.finish()? {
                 self.decoder.event(&event, &mut self.out)?;
             }
             return self.end();

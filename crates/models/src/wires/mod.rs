@@ -30,11 +30,11 @@ use crate::structured;
 use crate::usage::Usage;
 use crate::wires::provider::{Provider, SchemaSupport, WireKind};
 
-pub(crate) use crate::wires::http::Http;
+pub use crate::wires::http::Http;
 
 /// One try at one provider's model.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     /// The provider's own name of the model.
     pub model: String,
     /// What is asked; its target plays no part any more.
@@ -44,7 +44,7 @@ pub(crate) struct Call {
 }
 
 /// A provider that can be asked. Dropping an answer ends the call there.
-pub(crate) trait Wire: Send + Sync {
+pub trait Wire: Send + Sync {
     /// Asks for an answer. Fails when none begins; what fails later is the
     /// stream's last item. `Start` comes as soon as the provider has begun,
     /// which is before it has said anything: who falls back to another provider
@@ -77,7 +77,8 @@ pub(crate) trait Wire: Send + Sync {
 }
 
 /// The wire to this provider. The scripted one has none.
-pub(crate) fn connect(provider: Provider, http: &Http) -> Option<Arc<dyn Wire>> {
+#[must_use]
+pub fn connect(provider: Provider, http: &Http) -> Option<Arc<dyn Wire>> {
     use crate::wires::embeddings::Embedding;
     use crate::wires::http::HttpWire;
     let provider = Arc::new(provider);
@@ -180,7 +181,7 @@ fn unsupported(what: &str) -> ModelError {
 
 /// Texts to be turned into vectors.
 #[derive(Clone, Debug)]
-pub(crate) struct EmbedCall {
+pub struct EmbedCall {
     /// The provider's own name of the model.
     pub model: String,
     /// The texts.
@@ -204,7 +205,7 @@ pub struct Embeddings {
 
 /// What a prediction is made of.
 #[derive(Clone, Debug)]
-pub(crate) struct PredictCall {
+pub struct PredictCall {
     /// `owner/name`, `owner/name:version`, or a version.
     pub model: String,
     /// The model's own input.
