@@ -3,23 +3,38 @@
 //! Start with [`Wire`]: what routing asks of any provider. [`provider`] holds
 //! the settings of one.
 
+mod anthropic;
+mod embeddings;
+mod fault;
+mod gemini;
+mod http;
+mod openai_chat;
+mod openai_responses;
 pub mod provider;
+mod reasoning_details;
+pub mod replicate;
+mod sse;
+mod tools;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Role};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::event::ChatStream;
+use crate::structured;
 use crate::usage::Usage;
+use crate::wires::provider::{Provider, SchemaSupport, WireKind};
+
+pub use crate::wires::http::Http;
 
 /// One try at one provider's model.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     /// The provider's own name of the model.
     pub model: String,
     /// What is asked; its target plays no part any more.
@@ -29,7 +44,7 @@ pub(crate) struct Call {
 }
 
 /// A provider that can be asked. Dropping an answer ends the call there.
-pub(crate) trait Wire: Send + Sync {
+pub trait Wire: Send + Sync {
     /// Asks for an answer. Fails when none begins; what fails later is the
     /// stream's last item. `Start` comes as soon as the provider has begun,
     /// which is before it has said anything: who falls back to another provider
@@ -61,6 +76,102 @@ pub(crate) trait Wire: Send + Sync {
     }
 }
 
+/// The wire to this provider. The scripted one has none.
+#[must_use]
+pub fn connect(provider: Provider, http: &Http) -> Option<Arc<dyn Wire>> {
+    use crate::wires::embeddings::Embedding;
+    use crate::wires::http::HttpWire;
+    let provider = Arc::new(provider);
+    let kind = provider.kind;
+    Some(match kind {
+        WireKind::Anthropic => Arc::new(HttpWire::new(anthropic::Anthropic, provider, http)),
+        WireKind::OpenaiChat | WireKind::Openrouter => {
+            Arc::new(Embedding(HttpWire::new(openai_chat::OpenaiChat, provider, http)))
+        }
+        WireKind::OpenaiResponses => {
+            let protocol = openai_responses::OpenaiResponses;
+            Arc::new(Embedding(HttpWire::new(protocol, provider, http)))
+        }
+        WireKind::Gemini => Arc::new(Embedding(HttpWire::new(gemini::Gemini, provider, http))),
+        WireKind::Replicate => Arc::new(replicate::Replicate::new(provider, http)),
+        WireKind::Demo => return None,
+    })
+}
+
+/// All instructions in one text: the request's own, those within the
+/// conversation, and the schema where the provider does not take it.
+fn instructions(request: &ChatRequest, provider: &Provider) -> String {
+    let mut all: Vec<String> = request.system.iter().cloned().collect();
+    let within = request.messages.iter().filter(|it| it.role == Role::System);
+    all.extend(within.map(crate::chat::Message::text));
+    if let Some(wanted) = &request.schema
+        && support(provider, request) != SchemaSupport::Native
+    {
+        all.push(structured::prompt(wanted));
+    }
+    all.retain(|text| !text.is_empty());
+    all.join("\n\n")
+}
+
+/// How this provider is held to this request's schema. Anthropic knows neither
+/// open objects nor recursion.
+fn support(provider: &Provider, request: &ChatRequest) -> SchemaSupport {
+    let refused = request.schema.as_ref().is_some_and(|wanted| {
+        structured::dialect::is_open(&wanted.schema)
+            || structured::dialect::is_recursive(&wanted.schema)
+    });
+    match provider.kind {
+        WireKind::Anthropic if refused => SchemaSupport::Prompt,
+        _ => provider.schema,
+    }
+}
+
+/// The body with the caller's own fields, which replace nothing.
+fn with_extra(mut body: Map<String, Value>, request: &ChatRequest) -> Value {
+    for (name, value) in &request.extra {
+        if !body.contains_key(name) {
+            body.insert(name.clone(), value.clone());
+        }
+    }
+    Value::Object(body)
+}
+
+/// A provider's mark on its thoughts, with the name of its protocol: another
+/// one would refuse it.
+fn sealed(seal: &str, signature: &str) -> String {
+    format!("{seal}:{signature}")
+}
+
+/// The mark, if it is of this protocol.
+fn marked<'a>(seal: &str, signature: Option<&'a str>) -> Option<&'a str> {
+    signature?.strip_prefix(seal)?.strip_prefix(':')
+}
+
+/// The number at this JSON Pointer; 0 where there is none.
+fn count(value: &Value, pointer: &str) -> u64 {
+    let number = value.pointer(pointer);
+    number.and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The text at this JSON Pointer; empty where there is none.
+fn text_of<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    let text = value.pointer(pointer);
+    text.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A model's name as a part of a path.
+fn in_path(model: &str) -> Result<&str, ModelError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
+    let plain = !model.is_empty() && model.chars().all(fits) && !model.contains("..");
+    match plain {
+        true => Ok(model),
+        false => Err(ModelError::new(
+            ModelErrorKind::NotFound,
+            "this is no name of a model",
+        )),
+    }
+}
+
 fn unsupported(what: &str) -> ModelError {
     ModelError::new(
         ModelErrorKind::Unsupported,
@@ -70,7 +181,7 @@ fn unsupported(what: &str) -> ModelError {
 
 /// Texts to be turned into vectors.
 #[derive(Clone, Debug)]
-pub(crate) struct EmbedCall {
+pub struct EmbedCall {
     /// The provider's own name of the model.
     pub model: String,
     /// The texts.
@@ -94,7 +205,7 @@ pub struct Embeddings {
 
 /// What a prediction is made of.
 #[derive(Clone, Debug)]
-pub(crate) struct PredictCall {
+pub struct PredictCall {
     /// `owner/name`, `owner/name:version`, or a version.
     pub model: String,
     /// The model's own input.
