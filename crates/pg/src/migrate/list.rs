@@ -77,4 +77,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(58, "resumable_bounds", "0058_resumable_bounds.sql"),
     migration!(59, "ai", "0059_ai.sql"),
     migration!(60, "ai_engine", "0060_ai_engine.sql"),
+    migration!(61, "sandboxes", "0061_sandboxes.sql"),
 ];
