@@ -274,7 +274,9 @@ impl Running {
                 Ok(claimed) => {
                     let idle = self.slots.available_permits() > 0;
                     self.ahead.answered(room, &claimed, idle);
-                    claimed.into_iter().for_each(|job| self.take(job, &stop));
+                    for job in claimed {
+                        self.take(job, &stop);
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "No jobs could be taken; trying again");
