@@ -30,13 +30,14 @@ $$;
 CREATE TRIGGER stream_gone AFTER DELETE ON work.streams
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION work_engine.stream_gone();
 
-CREATE OR REPLACE FUNCTION work_engine.append(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
-RETURNS void
+CREATE FUNCTION work_engine.say(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+-- As if nobody had called it: rows by their id or place, lists by hash.
 SET enable_nestloop = on
-SET enable_hashjoin = off
+SET enable_hashjoin = on
 SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -46,46 +47,57 @@ DECLARE
     held uuid[];
     spots tid[];
     bases bigint[];
-    places integer[];
-    jobs_held uuid[];
-    kinds_held text[];
-    data_held jsonb[];
-    twice boolean;
 BEGIN
-    -- What a lock returns is the row as it is now, whatever was committed since
-    -- the statement began; null streams find nothing.
-    SELECT array_agg(f.id), array_agg(f.spot), array_agg(f.last_seq), array_agg(f.place), array_agg(f.job), array_agg(f.kind),
-           array_agg(f.data)
-    INTO held, spots, bases, places, jobs_held, kinds_held, data_held
+    -- Each stream once, before its events are looked at: one that becomes free
+    -- between two of its events must not take the second alone. What a lock
+    -- returns is the row as it is now, whatever was committed since the
+    -- statement began.
+    SELECT array_agg(s.id), array_agg(s.spot), array_agg(s.last_seq) INTO held, spots, bases
     FROM (
-        SELECT s.id, s.ctid AS spot, s.last_seq, g.place, g.job, g.kind, g.data
-        FROM (
-            SELECT u.stream, u.job, u.kind, u.data, row_number() OVER (PARTITION BY u.stream ORDER BY u.n)::integer AS place
-            FROM unnest(append.streams, append.jobs, append.kinds, append.data) WITH ORDINALITY AS u (stream, job, kind, data, n)
-        ) AS g
-        JOIN work.streams AS s ON s.id = g.stream
-        FOR NO KEY UPDATE OF s SKIP LOCKED
-    ) AS f;
+        SELECT s.id, s.ctid AS spot, s.last_seq FROM work.streams AS s
+        WHERE s.id = ANY (say.streams)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS s;
     IF held IS NOT NULL THEN
+        -- A new statement: it sees what those left over who had the streams before.
         IF EXISTS (SELECT FROM work_engine.unnumbered AS u WHERE u.stream_id = ANY (held)) THEN
-            PERFORM work_engine.number(held, append.streams, append.jobs, append.kinds, append.data);
+            PERFORM work_engine.number(held, say.streams, say.jobs, say.kinds, say.data);
         ELSE
             UPDATE work.streams AS s SET last_seq = s.last_seq + h.many
-            FROM (SELECT h.spot, max(h.place) AS many FROM unnest(spots, places) AS h (spot, place) GROUP BY h.spot) AS h
+            FROM (
+                SELECT h.spot, count(*) AS many
+                FROM unnest(say.streams) AS g (stream) JOIN unnest(held, spots) AS h (id, spot) ON h.id = g.stream
+                GROUP BY h.spot
+            ) AS h
             WHERE s.ctid = h.spot;
             INSERT INTO work.events (stream_id, seq, job_id, kind, data)
-            SELECT h.id, h.base + h.place, h.job, h.kind, coalesce(h.data, '{}')
-            FROM unnest(held, bases, places, jobs_held, kinds_held, data_held) AS h (id, base, place, job, kind, data);
+            SELECT g.stream, h.base + row_number() OVER (PARTITION BY g.stream ORDER BY g.n), g.job, g.kind, coalesce(g.data, '{}')
+            FROM unnest(say.streams, say.jobs, say.kinds, say.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
+            JOIN unnest(held, bases) AS h (id, base) ON h.id = g.stream;
         END IF;
-        IF cardinality(held) = cardinality(append.streams) THEN
-            RETURN;
+        IF cardinality(held) = cardinality(say.streams) THEN
+            -- Nothing was left, and no stream was named twice.
+            RETURN false;
         END IF;
     END IF;
     INSERT INTO work_engine.unnumbered (stream_id, job_id, kind, data)
     SELECT g.stream, g.job, g.kind, coalesce(g.data, '{}')
-    FROM unnest(append.streams, append.jobs, append.kinds, append.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
+    FROM unnest(say.streams, say.jobs, say.kinds, say.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
     WHERE g.stream IS NOT NULL AND (held IS NULL OR g.stream <> ALL (held))
     ORDER BY g.n;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.say(uuid[], uuid[], text[], jsonb[]) IS
+    'append, which also tells whether a stream was busy, so that some events wait for their numbers.';
+
+CREATE OR REPLACE FUNCTION work_engine.append(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM work_engine.say(append.streams, append.jobs, append.kinds, append.data);
 END;
 $$;
 
@@ -213,14 +225,14 @@ BEGIN
     END IF;
     IF array_remove(streams, NULL) <> '{}' THEN
         -- As tell_as does it, without another look at the jobs.
-        PERFORM work_engine.append(streams, picked, array_fill('job.started'::text, ARRAY[cardinality(picked)]),
+        PERFORM work_engine.say(streams, picked, array_fill('job.started'::text, ARRAY[cardinality(picked)]),
             (SELECT array_agg(jsonb_build_object('epoch', f.fence) ORDER BY f.n) FROM unnest(fences) WITH ORDINALITY AS f (fence, n)));
     END IF;
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION work_engine.complete(ids uuid[], epochs integer[], outputs jsonb[])
-RETURNS uuid[]
+CREATE FUNCTION work_engine.complete_all(
+    ids uuid[], epochs integer[], outputs jsonb[], OUT ended uuid[], OUT stirred boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 -- A plan for ten rows does for a thousand: every join ends in an index. Planning
@@ -233,7 +245,6 @@ SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    ended uuid[];
     spots tid[];
     results jsonb[];
     written integer;
@@ -243,6 +254,7 @@ DECLARE
     data jsonb[];
     targets uuid[];
 BEGIN
+    stirred := false;
     SELECT array_agg(j.id), array_agg(j.spot), array_agg(j.output), bool_or(j.child), bool_or(j.limited),
            array_agg(j.stream_id), array_agg(j.data)
     INTO ended, spots, results, with_parent, with_limits, streams, data
@@ -250,13 +262,13 @@ BEGIN
         SELECT j.id, j.ctid AS spot, g.output, j.parent_id IS NOT NULL AS child, j.limit_keys IS NOT NULL AS limited,
                j.stream_id,
                CASE WHEN j.stream_id IS NOT NULL THEN work_engine.event_data(j.reason, NULL) END AS data
-        FROM unnest(complete.ids, complete.epochs, complete.outputs) AS g (id, epoch, output)
+        FROM unnest(complete_all.ids, complete_all.epochs, complete_all.outputs) AS g (id, epoch, output)
         JOIN work.jobs AS j ON j.id = g.id AND j.epoch = g.epoch
         WHERE j.state = 'running' AND j.waiting_on IS NULL AND NOT j.is_group
         ORDER BY j.id FOR NO KEY UPDATE OF j
     ) AS j;
     IF ended IS NULL THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     UPDATE work.jobs AS j
     SET state = 'completed', output = h.output, error = NULL, progress = 1, lease_until = NULL,
@@ -275,10 +287,11 @@ BEGIN
     END IF;
     IF with_limits THEN
         PERFORM work_engine.free(ended);
+        stirred := true;
     END IF;
     IF array_remove(streams, NULL) <> '{}' THEN
         -- As tell does it, without another look at the jobs.
-        PERFORM work_engine.append(streams, ended, array_fill('job.completed'::text, ARRAY[cardinality(ended)]), data);
+        stirred := work_engine.say(streams, ended, array_fill('job.completed'::text, ARRAY[cardinality(ended)]), data) OR stirred;
     END IF;
     -- Looked for now and not before: a dependant may have come while we
     -- waited for the lock.
@@ -286,9 +299,21 @@ BEGIN
         targets := work_engine.ended(ended);
         IF targets IS NOT NULL THEN
             PERFORM work_engine.arrive(targets);
+            stirred := true;
         END IF;
     END IF;
-    RETURN ended;
+END;
+$$;
+COMMENT ON FUNCTION work_engine.complete_all(uuid[], integer[], jsonb[]) IS
+    'finish for what was completed: those that were, and nothing of claims that were stale; and whether others may start, hear of it or be numbered by that.';
+
+CREATE OR REPLACE FUNCTION work_engine.complete(ids uuid[], epochs integer[], outputs jsonb[])
+RETURNS uuid[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT c.ended FROM work_engine.complete_all(complete.ids, complete.epochs, complete.outputs) AS c);
 END;
 $$;
 

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::error::{JobsError, Result};
 use crate::spec::Spec;
 use crate::types::{Beat, Changed, Claimed, Directive, Event, Finish, Submitted, Wants};
+use ended::Ended;
 use fields::{Fields, array, millis};
 
 pub(crate) use reads::Sight;
@@ -205,16 +206,16 @@ impl Store {
     }
 
     /// Ends claims in one transaction, round by round; a round has no job
-    /// twice. The state is none where the claim was stale.
+    /// twice.
     pub(crate) async fn finish(
         &self,
         rounds: &[Vec<&Finish>],
-    ) -> Result<Vec<HashMap<Uuid, Option<String>>>> {
+    ) -> Result<Vec<Ended>> {
         let statements = rounds.iter().map(|ends| ended::statement(ends)).collect();
         let results = self.run(statements).await?;
         let states = results.iter().zip(rounds);
         states
-            .map(|(rows, ends)| ended::states(rows, ends))
+            .map(|(rows, ends)| ended::ended(rows, ends))
             .collect()
     }
 
