@@ -207,10 +207,7 @@ impl Store {
 
     /// Ends claims in one transaction, round by round; a round has no job
     /// twice.
-    pub(crate) async fn finish(
-        &self,
-        rounds: &[Vec<&Finish>],
-    ) -> Result<Vec<Ended>> {
+    pub(crate) async fn finish(&self, rounds: &[Vec<&Finish>]) -> Result<Vec<Ended>> {
         let statements = rounds.iter().map(|ends| ended::statement(ends)).collect();
         let results = self.run(statements).await?;
         let states = results.iter().zip(rounds);
