@@ -3,6 +3,8 @@
 //! and bodies that do not end. Each is refused with a status of its own, tells
 //! nothing, and leaves the server as it was.
 
+mod content;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

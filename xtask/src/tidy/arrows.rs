@@ -77,6 +77,11 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "drama",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "omvee",
         may: &["kernel", "pg", "storage"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
@@ -85,6 +90,7 @@ const RULES: &[Rule] = &[
         krate: "server",
         may: &[
             "auth",
+            "drama",
             "jobs",
             "kernel",
             "omvee",
