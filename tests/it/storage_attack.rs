@@ -67,7 +67,10 @@ impl Scene {
         } else {
             "text/plain"
         };
-        let mut head = vec![("content-type", kind)];
+        let mut head = Vec::new();
+        if !more.iter().any(|(name, _)| *name == "content-type") {
+            head.push(("content-type", kind));
+        }
         if !token.is_empty() {
             head.push(("authorization", &bearer));
         }
