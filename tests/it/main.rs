@@ -20,6 +20,7 @@ mod cli;
 mod cli_jobs;
 mod crash;
 mod door;
+mod drama;
 mod durability;
 mod garbage;
 mod isolation;

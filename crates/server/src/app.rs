@@ -220,7 +220,8 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
-        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage)
+            .with_drama(&config, &data, &context.rng);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

@@ -144,6 +144,8 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// The drama generator's asset library.
+    pub drama: bool,
     /// OMVEE's projects and uploads.
     pub omvee: bool,
     /// Open Lovable's v2 API.

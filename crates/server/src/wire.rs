@@ -11,7 +11,7 @@ pub(crate) mod work;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kernel::{Secret, Tasks};
+use kernel::{Rng, Secret, Tasks};
 use pg::catalog::live::{self, Listening};
 use pg::catalog::{self, Catalog, LoadOptions};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
@@ -86,6 +86,8 @@ pub struct Rooms {
     pub storage: Option<Arc<::storage::Storage>>,
     /// OMVEE's projects and uploads, where they are asked for.
     omvee: Option<Arc<omvee::Omvee>>,
+    /// The drama generator's asset library, where it is asked for.
+    drama: Option<Arc<::drama::Drama>>,
     /// Open Lovable's v2 API, where it is asked for.
     open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
@@ -113,8 +115,16 @@ impl Rooms {
             work,
             storage,
             omvee,
+            drama: None,
             open_lovable,
         }
+    }
+
+    /// With the drama generator's asset library, if it is asked for.
+    #[must_use]
+    pub fn with_drama(mut self, config: &Config, data: &Data, rng: &Rng) -> Self {
+        self.drama = apps::drama::app(config, &data.pool, (self.storage.as_ref(), rng));
+        self
     }
 
     /// Every room as the gateway sees it, in the order in which prefixes are
@@ -174,6 +184,7 @@ impl Rooms {
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
         rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
+        rooms.extend(self.drama.iter().map(apps::drama::room));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.

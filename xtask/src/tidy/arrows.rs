@@ -88,6 +88,11 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "drama",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "omvee",
         may: &["kernel", "pg", "storage"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
@@ -96,6 +101,7 @@ const RULES: &[Rule] = &[
         krate: "server",
         may: &[
             "auth",
+            "drama",
             "jobs",
             "kernel",
             "models",

@@ -65,9 +65,10 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
+            "drama" => apps.drama = true,
             "omvee" => apps.omvee = true,
             _ => {
-                let known = "expected names of: omvee, open_lovable";
+                let known = "expected names of: drama, omvee, open_lovable";
                 return Err(merged.invalid("apps.enabled", known));
             }
         }

@@ -187,7 +187,7 @@ pub(super) const OWN: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
+        "Apps to serve beside the rooms: `drama`, `omvee`, `open_lovable`.",
     ),
     key(
         "apps.open_lovable.open",
