@@ -16,6 +16,9 @@ pub mod replicate;
 mod sse;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;

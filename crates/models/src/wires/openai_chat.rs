@@ -247,6 +247,7 @@ struct Answer {
     calls: Vec<(Option<u64>, String)>,
     details: Details,
     stop: Option<StopReason>,
+    refused: bool,
     over: bool,
 }
 
@@ -294,6 +295,8 @@ impl Decoder for Answer {
         };
         if stop == StopReason::End && self.tools.any() {
             stop = StopReason::ToolUse;
+        } else if stop == StopReason::End && self.refused {
+            stop = StopReason::Refusal;
         }
         if let Some(sealed) = self.details.sealed(SEAL) {
             out.events.push(ChatEvent::ReasoningSignature(sealed));
@@ -333,7 +336,7 @@ impl Answer {
                 out.events.push(ChatEvent::Text(text.to_owned()));
             }
         }
-        let refused = !text_of(delta, "/refusal").is_empty();
+        self.refused = self.refused || !text_of(delta, "/refusal").is_empty();
         let calls = delta.get("tool_calls").and_then(Value::as_array);
         for call in calls.into_iter().flatten() {
             self.call(call, out)?;
@@ -342,9 +345,6 @@ impl Answer {
             Some("error") => return Err(fault::from_event(&out.provider, choice)),
             Some(reason) => self.stop = Some(stop(reason)),
             None => {}
-        }
-        if refused {
-            self.stop = self.stop.map(|_| StopReason::Refusal);
         }
         Ok(())
     }

@@ -263,7 +263,7 @@ impl Answer {
                 if !text_of(item, "/encrypted_content").is_empty() {
                     // Its own status is not taken back.
                     let mut item = item.clone();
-                    item.as_object_mut().map(|item| item.remove("status"));
+                    item.as_object_mut().map(|item| item.shift_remove("status"));
                     let sealed = sealed(SEAL, &item.to_string());
                     out.events.push(ChatEvent::ReasoningSignature(sealed));
                 }
