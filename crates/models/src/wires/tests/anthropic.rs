@@ -147,6 +147,7 @@ async fn errors_within_an_answer_and_no_last_word() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one request with everything in it")]
 async fn what_is_asked() {
     let call_part = Part::ToolCall(ToolCall {
         id: "t1".to_owned(),

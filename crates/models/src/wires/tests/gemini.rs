@@ -76,6 +76,7 @@ async fn ends_errors_and_no_last_word() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one request with everything in it")]
 async fn what_is_asked() {
     let mut request = ChatRequest::to("x")
         .system("be kind")

@@ -221,6 +221,7 @@ async fn a_server_that_does_not_stream() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one request with everything in it")]
 async fn what_is_asked() {
     let tool = |strict, parameters| Tool {
         name: "f".to_owned(),
