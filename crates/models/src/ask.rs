@@ -43,7 +43,9 @@ pub struct Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
     }
 }
 
@@ -215,7 +217,10 @@ impl Models {
                 return Err(self.give_up(meter, error).await);
             };
             let last = tries.at() + 1 == asking.plan.chain.len();
-            let error = match self.one_try(&mut asking, &candidate, &mut meter, last).await {
+            let error = match self
+                .one_try(&mut asking, &candidate, &mut meter, last)
+                .await
+            {
                 Ok(begun) => return Ok(under_way(begun, failed, candidate, meter)),
                 Err(Failure::Shut(error)) if tries.skip() => {
                     failed.push_back(attempt(tries.number(), &candidate, &error));
@@ -255,11 +260,16 @@ impl Models {
     ) -> Result<Said, Failure> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
             let message = "the provider is not configured";
-            return Err(Failure::Shut(ModelError::new(ModelErrorKind::NoProvider, message)));
+            return Err(Failure::Shut(ModelError::new(
+                ModelErrorKind::NoProvider,
+                message,
+            )));
         };
         let now = || self.books.clock.now();
         let place = port.gate.enter(now(), !last).await.map_err(Failure::Shut)?;
-        self.hold_more(asking, candidate, meter).await.map_err(Failure::Refused)?;
+        self.hold_more(asking, candidate, meter)
+            .await
+            .map_err(Failure::Refused)?;
         meter.attempt(candidate);
         let call = Call {
             model: candidate.route.model.to_string(),
@@ -267,7 +277,8 @@ impl Models {
             token: asking.token,
         };
         let said = first_words(port.wire.chat(call).await, meter).await;
-        port.gate.report(now(), said.as_ref().err().map(|error| error.kind));
+        port.gate
+            .report(now(), said.as_ref().err().map(|error| error.kind));
         let (stream, said) = said.map_err(Failure::Tried)?;
         Ok(Said {
             stream,
@@ -315,7 +326,10 @@ impl Asking {
     /// model's own limit is known: others may refuse a number they cannot reach.
     fn request_for(&self, candidate: &Candidate) -> ChatRequest {
         let mut request = self.request.clone();
-        let known = candidate.model.as_ref().is_some_and(|model| model.output.is_some());
+        let known = candidate
+            .model
+            .as_ref()
+            .is_some_and(|model| model.output.is_some());
         let asked = request.max_tokens.or(self.plan.max_tokens);
         if asked.is_some() || known {
             let most = budget::output_tokens(candidate, asked);

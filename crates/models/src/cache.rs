@@ -82,7 +82,10 @@ mod tests {
         let mine = key(Some("me"), "anon", &route, &request);
         assert_ne!(mine, key(Some("you"), "anon", &route, &request));
         assert_ne!(mine, key(None, "anon", &route, &request));
-        assert_ne!(key(None, "anon", &route, &request), key(None, "service_role", &route, &request));
+        assert_ne!(
+            key(None, "anon", &route, &request),
+            key(None, "service_role", &route, &request)
+        );
         let other = Route::parse("a/y").unwrap();
         assert_ne!(mine, key(Some("me"), "anon", &other, &request));
         let again = ChatRequest::to("another_role").user("hello");

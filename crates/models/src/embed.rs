@@ -60,7 +60,10 @@ impl Models {
         let priced = |c: &Candidate| budget::estimate(c, input, 0, day);
         // Nobody is asked later who costs more than what is reserved now.
         let dearest = plan.chain.iter().map(priced);
-        let estimate = dearest.fold(Estimate::default(), |a, b| if b.cost > a.cost { b } else { a });
+        let estimate = dearest.fold(
+            Estimate::default(),
+            |a, b| if b.cost > a.cost { b } else { a },
+        );
         let identity = Identity::of(&asker);
         let opening = Opening {
             owner: identity.owner,
@@ -85,7 +88,8 @@ impl Models {
             Err(error) => return Err(broken(&error)),
         };
         let made = self.tries(&plan.chain, plan.tries, &asker, &asked).await;
-        self.settle_embedding(ticket, made, asker.token.is_some()).await
+        self.settle_embedding(ticket, made, asker.token.is_some())
+            .await
     }
 
     async fn tries(
@@ -140,7 +144,8 @@ impl Models {
             token: asker.token,
         };
         let made = port.wire.embed(call).await;
-        port.gate.report(now(), made.as_ref().err().map(|error| error.kind));
+        port.gate
+            .report(now(), made.as_ref().err().map(|error| error.kind));
         let made = made?;
         if made.vectors.len() != asked.texts.len() {
             let message = "the provider sent another number of vectors than there are texts";
@@ -156,7 +161,11 @@ impl Models {
         keep: bool,
     ) -> Result<Embedded, ModelError> {
         let day = today(&self.books.clock);
-        let usage = tried.made.as_ref().map(|made| made.usage.clone()).unwrap_or_default();
+        let usage = tried
+            .made
+            .as_ref()
+            .map(|made| made.usage.clone())
+            .unwrap_or_default();
         let bill = match (&tried.candidate, &tried.made) {
             (Some(candidate), Ok(_)) => budget::bill(candidate, &usage, day),
             _ => budget::Bill {

@@ -72,7 +72,10 @@ async fn chat_completions_inner(room: &Models, request: Request) -> Result<Respo
     if asked.stream {
         let answer = room.ask(asker, asked.request).await?;
         let head = answer.head.clone();
-        return Ok(streamed(&head, chat_out::stream(answer, made, asked.include_usage)));
+        return Ok(streamed(
+            &head,
+            chat_out::stream(answer, made, asked.include_usage),
+        ));
     }
     let reply = room.complete(asker, asked.request).await?;
     Ok(whole(&reply, &chat_out::whole(&reply, made)))
@@ -156,7 +159,9 @@ async fn one_model(State(room): State<Arc<Models>>, request: Request) -> Respons
         let name = parts.uri.path().trim_start_matches("/models/");
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
         let model = listing::one(&room, dialect, &name);
-        model.map(|model| json(&model)).ok_or_else(|| Refused::no_model(dialect, &name))
+        model
+            .map(|model| json(&model))
+            .ok_or_else(|| Refused::no_model(dialect, &name))
     };
     answered(dialect, found).await
 }
@@ -186,9 +191,8 @@ fn who(dialect: Dialect, parts: &Parts) -> Result<Asker, Refused> {
         return Err(Refused::nobody(dialect, &bad.reason));
     }
     let caller = Caller::of(parts).filter(|caller| caller.authenticated);
-    let caller = caller.ok_or_else(|| {
-        Refused::nobody(dialect, "this needs a user's token or a secret key")
-    })?;
+    let caller = caller
+        .ok_or_else(|| Refused::nobody(dialect, "this needs a user's token or a secret key"))?;
     let mut asker = Asker::direct(caller.clone());
     if let Some(session) = parts.headers.get(SESSION) {
         let session = session.to_str().ok().and_then(|id| id.parse().ok());
@@ -268,7 +272,11 @@ fn streamed(
 
 /// Who answered, and after how many tries.
 fn mark(headers: &mut HeaderMap, head: &Head) {
-    put(headers, "x-model", &format!("{}/{}", head.provider, head.model));
+    put(
+        headers,
+        "x-model",
+        &format!("{}/{}", head.provider, head.model),
+    );
     put(headers, "x-attempts", &head.attempts.to_string());
     put(headers, "x-call-id", &head.call.to_string());
     if head.cached {

@@ -5,13 +5,13 @@
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::asker::Asker;
 use crate::ask::{Answer, Head};
+use crate::asker::Asker;
 use crate::chat::{ChatRequest, Part, ToolCall};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::event::{ChatEvent, ChatStream, StopReason};
-use crate::room::Models;
 use crate::pending::{self as structured, Shape, Verdict};
+use crate::room::Models;
 use crate::usage::Usage;
 
 /// An answer, whole.
@@ -127,7 +127,10 @@ pub async fn gather(mut answer: Answer) -> Result<Reply, ModelError> {
         }
     }
     let stop = stop.ok_or_else(|| {
-        ModelError::new(ModelErrorKind::Truncated, "the answer ended without its last word")
+        ModelError::new(
+            ModelErrorKind::Truncated,
+            "the answer ended without its last word",
+        )
     })?;
     let receipt = answer.receipt.get().cloned().unwrap_or_default();
     let calls = parts.done.iter().filter_map(|part| match part {

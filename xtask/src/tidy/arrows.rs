@@ -77,7 +77,14 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "sandbox",
         may: &["kernel"],
-        never: &["anyhow", "axum", "clap", "hyper", "postgres-protocol", "tower"],
+        never: &[
+            "anyhow",
+            "axum",
+            "clap",
+            "hyper",
+            "postgres-protocol",
+            "tower",
+        ],
     },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
@@ -145,7 +152,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "benches",
-        may: &["jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions"],
+        may: &[
+            "jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions",
+        ],
         never: &["clap"],
     },
     Rule {
