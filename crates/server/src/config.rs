@@ -5,6 +5,7 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod ai;
 mod all;
 mod backup;
 mod check;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use ai::AiConfig;
+pub(crate) use ai::invalid as invalid_ai;
 pub use all::KEYS;
 pub use backup::BackupConfig;
 pub use key::{Key, Kind};
@@ -62,6 +65,8 @@ pub struct Config {
     pub backup: BackupConfig,
     /// Files.
     pub storage: StorageConfig,
+    /// Models.
+    pub ai: AiConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.
