@@ -11,6 +11,7 @@ mod backup;
 mod check;
 mod key;
 mod nearest;
+mod sandbox;
 mod sources;
 mod storage;
 mod table;
@@ -26,8 +27,9 @@ use kernel::Secret;
 pub use ai::AiConfig;
 pub(crate) use ai::invalid as invalid_ai;
 pub use all::KEYS;
-pub use backup::BackupConfig;
+pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
+pub use sandbox::{PreviewDomain, SandboxConfig};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use storage::StorageConfig;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Models.
     pub ai: AiConfig,
+    /// Where code runs.
+    pub sandbox: SandboxConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.
