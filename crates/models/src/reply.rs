@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::asker::Asker;
 use crate::ask::{Answer, Head};
+use crate::asker::Asker;
 use crate::chat::{ChatRequest, Part, ToolCall};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::event::{ChatEvent, ChatStream, StopReason};
@@ -129,7 +129,10 @@ pub async fn gather(mut answer: Answer) -> Result<Reply, ModelError> {
         }
     }
     let stop = stop.ok_or_else(|| {
-        ModelError::new(ModelErrorKind::Truncated, "the answer ended without its last word")
+        ModelError::new(
+            ModelErrorKind::Truncated,
+            "the answer ended without its last word",
+        )
     })?;
     let receipt = answer.receipt.get().cloned().unwrap_or_default();
     let calls = parts.done.iter().filter_map(|part| match part {

@@ -299,7 +299,12 @@ async fn obstacles(targets: &Targets) -> Result<[Option<String>; 4], StartError>
     let work = wire::work::obstacle(&targets.work).await.map_err(failed)?;
     let storage = wire::storage::obstacle(&targets.storage).await;
     let models = wire::models::obstacle(&targets.models).await;
-    Ok([auth, work, storage.map_err(failed)?, models.map_err(failed)?])
+    Ok([
+        auth,
+        work,
+        storage.map_err(failed)?,
+        models.map_err(failed)?,
+    ])
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.

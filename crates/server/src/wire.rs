@@ -70,7 +70,9 @@ fn platform_schemas(config: &Config) -> Vec<String> {
     let schemas = [(jobs, work::SCHEMA), (config.ai.enabled, models::SCHEMA)];
     let shown = schemas.into_iter().filter(|(shown, _)| *shown);
     let names = shown.map(|(_, schema)| schema.to_owned());
-    names.filter(|schema| !config.db.schemas.contains(schema)).collect()
+    names
+        .filter(|schema| !config.db.schemas.contains(schema))
+        .collect()
 }
 
 /// The rooms, as the parts that live on after start need them.

@@ -109,7 +109,8 @@ async fn asked(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
             events(Body::from(text))
         }
         Say::Hang(frame) => {
-            let first = futures_util::stream::iter([Ok::<_, std::io::Error>(format!("data: {frame}\n\n"))]);
+            let first =
+                futures_util::stream::iter([Ok::<_, std::io::Error>(format!("data: {frame}\n\n"))]);
             let never = futures_util::stream::once(async {
                 tokio::time::sleep(Duration::from_secs(600)).await;
                 Ok(String::new())
@@ -117,10 +118,14 @@ async fn asked(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
             events(Body::from_stream(first.chain(never)))
         }
         Say::Vectors(many) => {
-            let data: Vec<Value> = (0..many).map(|i| json!({"index": i, "embedding": [0.5, -1.0]})).collect();
+            let data: Vec<Value> = (0..many)
+                .map(|i| json!({"index": i, "embedding": [0.5, -1.0]}))
+                .collect();
             let body = json!({"data": data, "model": "e", "usage": {"prompt_tokens": 4, "total_tokens": 4}});
             let mut response = Response::new(Body::from(body.to_string()));
-            response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("content-type", "application/json".parse().unwrap());
             response
         }
     }
@@ -128,6 +133,8 @@ async fn asked(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
 
 fn events(body: Body) -> Response {
     let mut response = Response::new(body);
-    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    response
+        .headers_mut()
+        .insert("content-type", "text/event-stream".parse().unwrap());
     response
 }

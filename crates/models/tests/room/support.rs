@@ -92,22 +92,40 @@ impl Room {
     }
 
     /// One value, as this caller.
-    pub(crate) async fn as_caller(&self, caller: &Caller, sql: &'static str) -> Result<String, String> {
+    pub(crate) async fn as_caller(
+        &self,
+        caller: &Caller,
+        sql: &'static str,
+    ) -> Result<String, String> {
         let mut request = RequestTx::of(caller, &[]);
         request.push(SqlBuf::fixed(sql));
-        let rows = request.run(&self.pool).await.map_err(|error| error.to_string())?;
+        let rows = request
+            .run(&self.pool)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(rows[0].scalar().unwrap_or_default().to_owned())
     }
 
     /// Asks over HTTP.
-    pub(crate) async fn http(&self, caller: &Caller, path: &str, body: &Value) -> (u16, HeaderMap, String) {
-        let mut request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+    pub(crate) async fn http(
+        &self,
+        caller: &Caller,
+        path: &str,
+        body: &Value,
+    ) -> (u16, HeaderMap, String) {
+        let mut request = Request::post(path)
+            .body(Body::from(body.to_string()))
+            .unwrap();
         request.extensions_mut().insert(caller.clone());
         let router = Arc::clone(&self.models).router();
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        (parts.status.as_u16(), parts.headers, String::from_utf8(bytes.to_vec()).unwrap())
+        (
+            parts.status.as_u16(),
+            parts.headers,
+            String::from_utf8(bytes.to_vec()).unwrap(),
+        )
     }
 }
 

@@ -109,13 +109,16 @@ impl Sections {
     /// Takes the variables that hold keys: those with usual names, and those
     /// that a provider names by `env(NAME)`.
     pub(super) fn keys(&mut self, env: &[(String, String)]) {
-        let texts = self.providers.values().filter_map(|table| table.get("key")?.as_str());
+        let texts = self
+            .providers
+            .values()
+            .filter_map(|table| table.get("key")?.as_str());
         let named = texts.filter_map(|key| key.strip_prefix("env(")?.strip_suffix(')'));
         let mut wanted: Vec<&str> = models::config::usual_key_names().collect();
         wanted.extend(named);
-        let found = env.iter().filter(|(name, value)| {
-            wanted.contains(&name.as_str()) && !value.is_empty()
-        });
+        let found = env
+            .iter()
+            .filter(|(name, value)| wanted.contains(&name.as_str()) && !value.is_empty());
         let found = found.map(|(name, value)| (name.clone(), Secret::new(value)));
         self.env = found.collect();
     }

@@ -19,9 +19,17 @@ pub(super) fn spread(request: &mut Request<Body>) {
     }
     let bearer = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| token.trim().to_owned())
     });
-    let own = || headers.get(PLATFORM_KEY)?.to_str().ok().map(|key| key.trim().to_owned());
+    let own = || {
+        headers
+            .get(PLATFORM_KEY)?
+            .to_str()
+            .ok()
+            .map(|key| key.trim().to_owned())
+    };
     let Some(credential) = bearer.or_else(own).filter(|text| !text.is_empty()) else {
         return;
     };
@@ -42,7 +50,9 @@ mod tests {
     fn spread_of(shown: &[(&'static str, &str)]) -> (Option<String>, Option<String>) {
         let mut request = Request::new(Body::empty());
         for (name, value) in shown {
-            request.headers_mut().insert(*name, value.parse().expect("a value"));
+            request
+                .headers_mut()
+                .insert(*name, value.parse().expect("a value"));
         }
         spread(&mut request);
         let text = |name| {

@@ -130,7 +130,9 @@ impl Identity {
         match (self.checked(headers, query), access) {
             (Err(Refusal::Jwt(error)), Access::Open) => self.nobody_with(&error),
             (Err(_), Access::Open) => self.nobody(),
-            (Err(refusal), Access::Worded | Access::OneCredential) => self.nobody_because(refusal.reason()),
+            (Err(refusal), Access::Worded | Access::OneCredential) => {
+                self.nobody_because(refusal.reason())
+            }
             (result, _) => result,
         }
     }

@@ -31,10 +31,26 @@ const PROBE: Budget = Budget {
 /// Where model servers listen: name, address of its protocol, and where it
 /// lists its models.
 const LOCAL: [(&str, &str, &str); 4] = [
-    ("ollama", "http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/api/tags"),
-    ("llamacpp", "http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1/models"),
-    ("lmstudio", "http://127.0.0.1:1234/v1", "http://127.0.0.1:1234/v1/models"),
-    ("vllm", "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1/models"),
+    (
+        "ollama",
+        "http://127.0.0.1:11434/v1",
+        "http://127.0.0.1:11434/api/tags",
+    ),
+    (
+        "llamacpp",
+        "http://127.0.0.1:8080/v1",
+        "http://127.0.0.1:8080/v1/models",
+    ),
+    (
+        "lmstudio",
+        "http://127.0.0.1:1234/v1",
+        "http://127.0.0.1:1234/v1/models",
+    ),
+    (
+        "vllm",
+        "http://127.0.0.1:8000/v1",
+        "http://127.0.0.1:8000/v1/models",
+    ),
 ];
 /// The file of models is read whole.
 const MODELS_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -99,7 +115,11 @@ pub(crate) async fn local_servers(tasks: &Tasks) -> Vec<Local> {
     let found: Vec<Local> = join_all(asked).await.into_iter().flatten().collect();
     for local in &found {
         let models = local.models.len();
-        tracing::info!(name = local.name, models, "A model server on this machine is used");
+        tracing::info!(
+            name = local.name,
+            models,
+            "A model server on this machine is used"
+        );
     }
     found
 }
@@ -123,10 +143,14 @@ async fn probe(client: Client, name: &str, url: &str, list: &str) -> Option<Loca
 fn models_of(listed: &Value) -> Vec<String> {
     let names = |list: &str, name: &str| -> Option<Vec<String>> {
         let items = listed.get(list)?.as_array()?;
-        let names = items.iter().map(|item| item.get(name)?.as_str().map(str::to_owned));
+        let names = items
+            .iter()
+            .map(|item| item.get(name)?.as_str().map(str::to_owned));
         names.collect()
     };
-    names("models", "name").or_else(|| names("data", "id")).unwrap_or_default()
+    names("models", "name")
+        .or_else(|| names("data", "id"))
+        .unwrap_or_default()
 }
 
 /// The room as the gateway sees it. It words refusals itself, in the dialect of
@@ -175,7 +199,12 @@ mod tests {
         let ollama = json!({"models": [{"name": "qwen3"}, {"name": "nomic-embed-text"}]});
         assert_eq!(models_of(&ollama), ["qwen3", "nomic-embed-text"]);
         assert_eq!(models_of(&json!({"data": [{"id": "x"}]})), ["x"]);
-        for other in [json!({}), json!([1]), json!({"data": [{"name": "x"}]}), json!("hello")] {
+        for other in [
+            json!({}),
+            json!([1]),
+            json!({"data": [{"name": "x"}]}),
+            json!("hello"),
+        ] {
             assert!(models_of(&other).is_empty(), "{other}");
         }
     }
