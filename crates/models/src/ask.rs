@@ -110,7 +110,7 @@ impl Models {
         let asking = Asking {
             plan,
             request,
-            token: asker.token,
+            token: asker.token.map(|token| (token, opening.digest)),
             held: estimate,
         };
         self.answer(asking, meter).await
@@ -274,7 +274,7 @@ impl Models {
         let call = Call {
             model: candidate.route.model.to_string(),
             request: Arc::new(asking.request_for(candidate)),
-            token: asking.token,
+            token: asking.token_for(candidate),
         };
         let said = first_words(port.wire.chat(call).await, meter).await;
         port.gate
@@ -317,11 +317,19 @@ impl Models {
 struct Asking {
     plan: Plan,
     request: ChatRequest,
-    token: Option<Uuid>,
+    /// The step's token with the digest of the request.
+    token: Option<(Uuid, String)>,
     held: Estimate,
 }
 
 impl Asking {
+    /// What a provider knows the call by: the same at every try, another for
+    /// another body, as the repair of an answer or another model has it.
+    fn token_for(&self, candidate: &Candidate) -> Option<Uuid> {
+        let (token, digest) = self.token.as_ref()?;
+        Some(cache::derived(*token, digest, &candidate.route))
+    }
+
     /// The request with the output that was reserved as its limit, where the
     /// model's own limit is known: others may refuse a number they cannot reach.
     fn request_for(&self, candidate: &Candidate) -> ChatRequest {

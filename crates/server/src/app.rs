@@ -107,6 +107,8 @@ pub struct Parts {
     pub work_database: Option<Target>,
     /// Who keeps files; none where the database does not allow it.
     pub storage_database: Option<Target>,
+    /// Who keeps the ledger of models; none where the database does not allow it.
+    pub ai_database: Option<Target>,
 }
 
 /// A running server.
@@ -146,6 +148,7 @@ impl App {
             auth_database,
             work_database,
             storage_database,
+            ai_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -220,8 +223,17 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
-        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage)
-            .with_drama(&config, &data, &context.rng);
+        let models = match ai_database.filter(|_| config.ai.enabled) {
+            Some(target) => {
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                Some(wire::models::room(&config, pools, context, &back).await?)
+            }
+            None => None,
+        };
+        let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
+        let rooms = rooms
+            .with_drama(&config, &data, &context.rng)
+            .with_models(models);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

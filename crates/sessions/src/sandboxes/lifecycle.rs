@@ -129,7 +129,9 @@ impl Sandboxes {
             self.put_template(caller, seen.session_id, name).await?;
         }
         let layer = self.layer_for(caller, seen.session_id).await?;
-        let layers = layer.iter().map(|name| (name.clone(), project::MODULES.to_owned()));
+        let layers = layer
+            .iter()
+            .map(|name| (name.clone(), project::MODULES.to_owned()));
         let spec = Spec {
             id: seen.sandbox_id.clone(),
             layers: layers.collect(),
@@ -277,11 +279,16 @@ impl Open {
     pub async fn extend(&self, span: Duration) -> Result<Seen> {
         let span = self.boxes.span(span)?;
         let status = self.seen.status.clone();
-        self.become_(&status, json!({"seconds": seconds(span)})).await
+        self.become_(&status, json!({"seconds": seconds(span)}))
+            .await
     }
 
     async fn become_(&self, status: &str, fields: Value) -> Result<Seen> {
-        let seen = self.boxes.rows.change(&self.live.id, status, fields).await?;
+        let seen = self
+            .boxes
+            .rows
+            .change(&self.live.id, status, fields)
+            .await?;
         seen.ok_or_else(gone)
     }
 }

@@ -185,7 +185,11 @@ impl Live {
 
     /// The key of its door; made when it is first asked for. Whoever shows it
     /// acts as this caller.
-    pub(crate) fn give_key(&self, caller: &kernel::Caller, fresh: impl FnOnce() -> String) -> String {
+    pub(crate) fn give_key(
+        &self,
+        caller: &kernel::Caller,
+        fresh: impl FnOnce() -> String,
+    ) -> String {
         let mut door = held(&self.door);
         let (key, _) = door.get_or_insert_with(|| (fresh(), caller.clone()));
         key.clone()
