@@ -77,6 +77,11 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "omvee",
         may: &["kernel", "pg", "storage"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
@@ -87,6 +92,7 @@ const RULES: &[Rule] = &[
             "auth",
             "jobs",
             "kernel",
+            "lovable",
             "omvee",
             "open_lovable",
             "outbound",
