@@ -47,16 +47,19 @@ pub(crate) async fn sources(store: &Store, caller: &Caller, session: Uuid) -> Re
     Ok(read.unwrap_or_default())
 }
 
-/// One file; none if there is none, or if it is no text.
+/// One file, now or at a checkpoint; none if there is none, or if it is no
+/// text.
 pub(crate) async fn text(
     store: &Store,
     caller: &Caller,
     session: Uuid,
     path: &str,
+    checkpoint: Option<Uuid>,
 ) -> Result<Option<String>> {
     let sql = SqlBuf::fixed(include_str!("../sql/file_text.sql"))
         .bind(session.to_string())
-        .bind(path.to_owned());
+        .bind(path.to_owned())
+        .bind(checkpoint.map(|id| id.to_string()));
     let rows = store.one(caller, "Failed to read a file", sql).await?;
     Ok(rows.scalar().map(str::to_owned))
 }

@@ -164,9 +164,11 @@ pub(crate) async fn fork(
 #[derive(Deserialize)]
 pub(crate) struct At {
     path: String,
+    #[serde(default)]
+    checkpoint: Option<Uuid>,
 }
 
-/// A file's text, now.
+/// A file's text, now or as it was at a checkpoint.
 pub(crate) async fn file(
     State(app): App,
     Path(session): Path<String>,
@@ -174,7 +176,7 @@ pub(crate) async fn file(
     Asker(caller): Asker,
 ) -> Result<Json<Value>> {
     let session = id(&session, "session")?;
-    let text = files::text(&app.store, &caller, session, &at.path).await?;
+    let text = files::text(&app.store, &caller, session, &at.path, at.checkpoint).await?;
     let text = text.ok_or_else(|| AppError::not_found("text file"))?;
     Ok(Json(json!({"path": at.path, "content": text})))
 }
