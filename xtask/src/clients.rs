@@ -69,7 +69,7 @@ pub(crate) fn install(
 }
 
 /// The Node that the optional package brought for this machine.
-fn own_node(folder: &Path) -> PathBuf {
+pub(crate) fn own_node(folder: &Path) -> PathBuf {
     let arch = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {

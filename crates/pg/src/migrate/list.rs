@@ -73,4 +73,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(54, "work_hot_duties", "0054_work_hot_duties.sql"),
     migration!(55, "work_hot_gates", "0055_work_hot_gates.sql"),
     migration!(56, "work_prune_once", "0056_work_prune_once.sql"),
+    migration!(57, "storage_level", "0057_storage_level.sql"),
 ];
