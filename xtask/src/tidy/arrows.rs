@@ -68,6 +68,11 @@ const RULES: &[Rule] = &[
         may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
+    Rule {
+        krate: "models",
+        may: &["kernel", "outbound", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
     // which mounts it. So an app that needs more than clients have does not build.
@@ -93,6 +98,7 @@ const RULES: &[Rule] = &[
             "jobs",
             "kernel",
             "lovable",
+            "models",
             "omvee",
             "open_lovable",
             "outbound",
@@ -121,6 +127,7 @@ const RULES: &[Rule] = &[
             "ferrobase",
             "jobs",
             "kernel",
+            "models",
             "pg",
             "rest",
             "server",
@@ -135,7 +142,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest", "storage"],
+        may: &["models", "pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {
