@@ -76,4 +76,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(57, "storage_level", "0057_storage_level.sql"),
     migration!(58, "ai", "0058_ai.sql"),
     migration!(59, "ai_engine", "0059_ai_engine.sql"),
+    migration!(60, "sandboxes", "0060_sandboxes.sql"),
 ];
