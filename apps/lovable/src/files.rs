@@ -12,20 +12,14 @@ use crate::ports::FileChange;
 use crate::prompt::Source;
 use crate::store::Store;
 
-/// What a new session's files are: an app that builds, and says nothing yet.
-const STARTER: [(&str, &str); 7] = [
-    ("package.json", include_str!("../starter/package.json")),
-    ("index.html", include_str!("../starter/index.html")),
-    ("vite.config.ts", include_str!("../starter/vite.config.ts")),
-    ("tsconfig.json", include_str!("../starter/tsconfig.json")),
-    ("src/main.tsx", include_str!("../starter/src/main.tsx")),
-    ("src/App.tsx", include_str!("../starter/src/App.tsx")),
-    ("src/index.css", include_str!("../starter/src/index.css")),
-];
+/// What a new session's files are: the template whose packages sandboxes have
+/// at hand.
+const TEMPLATE: &str = "vite-react";
 
 /// Writes the beginning, unless the session has files.
 pub(crate) async fn begin(store: &Store, caller: &Caller, session: Uuid) -> Result<()> {
-    let changes: Vec<_> = STARTER
+    let template = sessions::sandboxes::template(TEMPLATE).unwrap_or_default();
+    let changes: Vec<_> = template
         .iter()
         .map(|(path, content)| json!({"op": "put", "path": path, "content": content}))
         .collect();

@@ -13,6 +13,8 @@ const MESSAGE_CHARS_MAX: usize = 8_000;
 /// context. Files that have no room are named.
 const SHOWN_BYTES_MAX: usize = 240 << 10;
 
+const LOCK: &str = "package-lock.json";
+
 /// What holds for the planner.
 pub(crate) const PLANNER: &str = "\
 You plan small web apps. Say briefly what will be built or changed: features, components, what the user will see. \
@@ -55,7 +57,8 @@ pub(crate) fn coding(history: Vec<Said>, request: &str, plan: &str, files: &[Sou
     let mut question = String::from(request);
     let _ = write!(question, "\n\n<plan>\n{plan}\n</plan>\n");
     let mut room = SHOWN_BYTES_MAX;
-    for file in files {
+    // A lock file says nothing that the model could use, at great length.
+    for file in files.iter().filter(|file| file.path != LOCK) {
         match &file.content {
             Some(content) if content.len() <= room => {
                 room -= content.len();

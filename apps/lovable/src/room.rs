@@ -55,8 +55,6 @@ pub struct Parts {
 pub struct About {
     /// The key that browsers show.
     pub publishable_key: String,
-    /// Whether guests may sign in.
-    pub guests: bool,
     /// Where previews are seen, for the page's content security policy:
     /// `http://*.localhost:54321`.
     pub preview_origins: String,

@@ -64,10 +64,13 @@ pub fn load_options(config: &Config) -> LoadOptions {
 /// being one of those that were asked for: the default stays what it was, and
 /// answers name no profile where there is one schema.
 fn platform_schemas(config: &Config) -> Vec<String> {
-    let shown = config.jobs.enabled && config.jobs.expose;
-    let schema = shown.then(|| work::SCHEMA.to_owned());
-    let missing = schema.filter(|schema| !config.db.schemas.contains(schema));
-    missing.into_iter().collect()
+    if !config.jobs.enabled || !config.jobs.expose {
+        return Vec::new();
+    }
+    let app = config.apps.lovable.map(|_| apps::lovable::SCHEMA);
+    let schemas = [Some(work::SCHEMA), app].into_iter().flatten();
+    let missing = schemas.filter(|schema| !config.db.schemas.iter().any(|known| known == schema));
+    missing.map(str::to_owned).collect()
 }
 
 /// The rooms, as the parts that live on after start need them.

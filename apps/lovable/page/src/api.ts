@@ -201,7 +201,12 @@ async function ask(method: string, path: string, body?: unknown): Promise<unknow
 }
 
 export async function begin(): Promise<About> {
-  about = (await parsed(await fetch('/lovable/api/about'))) as About
+  const said = (await parsed(await fetch('/lovable/api/about'))) as About
+  about = { ...said, guests: false }
+  const settings = (await parsed(await fetch('/auth/v1/settings', { headers: { apikey: said.key } }).catch(() => new Response('{}')))) as {
+    external?: { anonymous_users?: boolean }
+  }
+  about = { ...about, guests: settings.external?.anonymous_users === true }
   return about
 }
 

@@ -20,7 +20,6 @@ pub(crate) async fn about(State(app): State<Arc<Lovable>>) -> Json<Value> {
     };
     Json(json!({
         "key": app.about.publishable_key,
-        "guests": app.about.guests,
         "open": app.demo.is_some(),
         "demo": app.coder.demo(),
         "sandbox": sandbox,
