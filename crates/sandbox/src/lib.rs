@@ -11,15 +11,24 @@
 //! * [`files`]: the workspace, by `openat2`. [`runner`]: judging submissions.
 //! * `sys`: everything unsafe; nothing else in the workspace is.
 
+mod cgroup;
+mod control;
 mod egress;
 mod engine;
 mod error;
 pub mod files;
+mod init;
+mod launch;
 mod process;
 pub mod runner;
 mod sandbox;
 pub mod spec;
 pub mod strength;
+mod sys;
+mod tree;
+mod uids;
+mod watch;
+mod wire;
 
 pub use engine::Engine;
 pub use error::SandboxError;
@@ -29,7 +38,15 @@ pub use sandbox::{Output, ProcessInfo, Sandbox, Stats};
 pub use spec::{Ceiling, Command, Config, Egress, HOME, Layer, Limits, Network, Policy, Spec};
 pub use strength::{Strength, Wall};
 
+/// The argument that makes the binary a sandbox's init.
+const INIT_ARGUMENT: &str = "sandbox-init";
+
 /// Becomes a sandbox's init when the binary was started as one
 /// (`<binary> sandbox-init`) and does not return then. To be called before
-/// anything else: no thread, no allocator trick, no environment is needed.
-pub fn init_main_if_asked() {}
+/// anything else: before a thread, a runtime, a look at the environment.
+pub fn init_main_if_asked() {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == INIT_ARGUMENT) && args.next().is_none() {
+        init::main();
+    }
+}

@@ -1,8 +1,19 @@
 //! How strong the walls are on this machine, found out by trying.
 
 use std::fmt;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use serde::{Deserialize, Serialize};
+
+use crate::launch::Launched;
+use crate::spec::Ceiling;
+use crate::wire::{Mode, News, Order, Start};
+use crate::{Engine, SandboxError};
+
+/// The first version of Landlock that keeps signals and abstract sockets
+/// inside. Under an older one a program could end the server, whose user it
+/// shares.
+const LANDLOCK_NEEDED: i64 = 6;
 
 /// What stands between sandboxed code and the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,5 +82,86 @@ impl fmt::Display for Strength {
         } else {
             "; limits by process and watchdog"
         })
+    }
+}
+
+/// Tries from the strongest on. A note says why each stronger one is not.
+pub(crate) async fn probe(engine: &Engine) -> (Wall, Vec<String>) {
+    let mut notes = Vec::new();
+    let as_root = rustix::process::geteuid().is_root();
+    let ceiling = engine.config.policy.at_most;
+    if ceiling.is_none() {
+        match engine.attempt(Mode::Namespaces { as_root }).await {
+            Ok(()) => return (Wall::Namespaces { as_root }, notes),
+            Err(error) => notes.push(format!("namespaces: {error}. {}", advice(as_root))),
+        }
+    } else {
+        notes.push("namespaces are switched off by policy".to_owned());
+    }
+    if ceiling == Some(Ceiling::Nothing) {
+        notes.push("Landlock is switched off by policy".to_owned());
+        return (Wall::Nothing, notes);
+    }
+    let abi = crate::sys::landlock_abi();
+    if abi < LANDLOCK_NEEDED {
+        notes.push(format!(
+            "Landlock: version {abi} of the kernel, {LANDLOCK_NEEDED} (Linux 6.12) is needed"
+        ));
+        return (Wall::Nothing, notes);
+    }
+    match engine.attempt(Mode::Landlock).await {
+        Ok(()) => (Wall::Landlock, notes),
+        Err(error) => {
+            notes.push(format!("Landlock: {error}"));
+            (Wall::Nothing, notes)
+        }
+    }
+}
+
+/// What usually helps where namespaces are refused.
+fn advice(as_root: bool) -> &'static str {
+    if as_root {
+        "In a container, allow mounts and namespaces (CAP_SYS_ADMIN, an unmasked /proc)"
+    } else {
+        "Unprivileged user namespaces may be switched off (sysctl kernel.unprivileged_userns_clone, \
+         user.max_user_namespaces), or by AppArmor (kernel.apparmor_restrict_unprivileged_userns); \
+         allow them for this program, or run the server as root"
+    }
+}
+
+/// A wall behind which nothing can be started is none.
+pub(crate) async fn try_program(launched: &Launched) -> Result<(), SandboxError> {
+    let control = &launched.control;
+    let id = control.number();
+    let nowhere: OwnedFd = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|error| SandboxError::system("open /dev/null", error))?
+        .into();
+    let start = Start {
+        id,
+        program: "/bin/true".to_owned(),
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: crate::HOME.to_owned(),
+        cpu_seconds: None,
+        pty: None,
+    };
+    let streams = [nowhere.as_fd(), nowhere.as_fd(), nowhere.as_fd()];
+    control.send(&Order::Start(start), &streams).await?;
+    loop {
+        let news = control.receive().await;
+        match news.map_err(|error| SandboxError::system("talk to init", error))? {
+            Some((News::Exited { code: Some(0), .. }, _)) => return Ok(()),
+            Some((News::Started { .. }, _)) => {}
+            Some((News::NotStarted { errno, .. }, _)) => {
+                return Err(SandboxError::Start {
+                    program: "/bin/true".to_owned(),
+                    source: std::io::Error::from_raw_os_error(errno),
+                });
+            }
+            _ => return Err(SandboxError::Launch("a trial program failed".to_owned())),
+        }
     }
 }

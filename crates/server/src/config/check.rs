@@ -13,8 +13,8 @@ use super::backup;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
-    JwtSecret, LogConfig, LogFormat, LogRequests, Mode, LovableConfig, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd, storage,
+    JwtSecret, LogConfig, LogFormat, LogRequests, LovableConfig, Mode, OpenApiMode,
+    OpenLovableConfig, RateConfig, RestConfig, TxEnd, sandbox, storage,
 };
 use crate::gateway::RolePath;
 
@@ -51,6 +51,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         },
         backup: backup::check(mode, merged)?,
         storage: storage::check(merged)?,
+        sandbox: sandbox::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })
