@@ -187,6 +187,7 @@ impl App {
             keys.shared_secret(),
             context.clock.clone(),
         );
+        let preview_origins = format!("{}://*.{}", config.sandbox.preview.scheme, links.domain());
         let mut warnings = Vec::new();
         let work = match work {
             Some(target) => {
@@ -220,7 +221,20 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
+        let models = None;
+        let lovable = wire::apps::lovable::Given {
+            requests: &data.pool,
+            work: work.as_ref(),
+            models: models.as_ref(),
+            tasks: &front,
+            clock: context.clock.clone(),
+            rng: context.rng.clone(),
+            publishable_key: keys.printed().publishable_key.expose().to_owned(),
+            preview_origins,
+        };
+        let lovable = wire::apps::lovable::app(&config, lovable);
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
+        let rooms = rooms.with_lovable(lovable);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

@@ -190,7 +190,8 @@ impl Gateway {
         let mut request = match &self.preview {
             Some(preview) => match preview.serve(request).await {
                 Ok(response) => {
-                    self.metrics.observe(OWN, response.status(), started.elapsed());
+                    self.metrics
+                        .observe(OWN, response.status(), started.elapsed());
                     return response;
                 }
                 Err(request) => request,

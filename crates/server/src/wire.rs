@@ -87,6 +87,8 @@ pub struct Rooms {
     pub work: Option<work::Work>,
     /// Files; none where the database does not let us keep them.
     pub storage: Option<Arc<::storage::Storage>>,
+    /// The lovable clone, where it is asked for.
+    lovable: Option<Arc<::lovable::Lovable>>,
     /// OMVEE's projects and uploads, where they are asked for.
     omvee: Option<Arc<omvee::Omvee>>,
     /// Open Lovable's v2 API, where it is asked for.
@@ -115,9 +117,17 @@ impl Rooms {
             auth,
             work,
             storage,
+            lovable: None,
             omvee,
             open_lovable,
         }
+    }
+
+    /// The same with the lovable clone, which needs other rooms.
+    #[must_use]
+    pub(crate) fn with_lovable(mut self, lovable: Option<Arc<::lovable::Lovable>>) -> Self {
+        self.lovable = lovable;
+        self
     }
 
     /// Every room as the gateway sees it, in the order in which prefixes are
@@ -176,6 +186,7 @@ impl Rooms {
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
+        rooms.extend(self.lovable.iter().flat_map(apps::lovable::rooms));
         rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {

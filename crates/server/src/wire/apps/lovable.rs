@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use ::lovable::ports::Boxes;
 use ::lovable::{About, Lovable, Parts};
+use ::models::Models;
 use kernel::{Clock, Rng, Tasks};
-use models::Models;
 use pg::Pool;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::gateway::{Access, Bodies, Dialect, Room, routed};
@@ -28,10 +27,8 @@ pub(crate) struct Given<'a> {
     pub(crate) work: Option<&'a Work>,
     /// Models; none where the database does not let us keep their books.
     pub(crate) models: Option<&'a Arc<Models>>,
-    /// What sockets run in.
+    /// What stops when the server takes no more requests.
     pub(crate) tasks: &'a Tasks,
-    /// Cancelled when the server takes no more requests.
-    pub(crate) leaving: CancellationToken,
     /// Time.
     pub(crate) clock: Clock,
     /// Randomness.
@@ -57,7 +54,7 @@ pub(crate) fn app(config: &Config, given: Given<'_>) -> Option<Arc<Lovable>> {
         coder: Arc::new(coder::ByModels(Arc::clone(models))),
         boxes: boxes.map(|boxes| boxes as Arc<dyn Boxes>),
         tasks: given.tasks.clone(),
-        leaving: given.leaving,
+        leaving: given.tasks.token(),
         open: settings.open,
         clock: given.clock,
         rng: given.rng,
@@ -82,7 +79,11 @@ pub(crate) fn rooms(app: &Arc<Lovable>) -> [Room; 3] {
     };
     [
         room("lovable", "/lovable", Arc::clone(app).router()),
-        room("lovable_preview", "/preview", Arc::clone(app).preview_router()),
+        room(
+            "lovable_preview",
+            "/preview",
+            Arc::clone(app).preview_router(),
+        ),
         room("lovable_socket", "/ws", Arc::clone(app).socket_router()),
     ]
 }

@@ -38,7 +38,11 @@ impl InSandboxes {
     }
 
     async fn given(&self, caller: &Caller, session: Uuid) -> Result<(Open, bool), BoxError> {
-        let (open, is_new) = self.sandboxes.ensure(caller, session).await.map_err(refused)?;
+        let (open, is_new) = self
+            .sandboxes
+            .ensure(caller, session)
+            .await
+            .map_err(refused)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -103,7 +107,11 @@ impl Boxes for InSandboxes {
     fn address<'a>(&'a self, caller: &'a Caller, session: Uuid) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move {
             let known = self.known(session)?;
-            let open = self.sandboxes.open(caller, Some(session), &known).await.ok()?;
+            let open = self
+                .sandboxes
+                .open(caller, Some(session), &known)
+                .await
+                .ok()?;
             let listens = open.listening().await.ok()?.contains(&PORT);
             listens.then(|| open.preview_url(PORT))
         })
@@ -136,12 +144,21 @@ fn lines(running: Execution) -> Lines {
     pieces.flatten().boxed()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn refused(error: SessionsError) -> BoxError {
     let passing = ["elsewhere", "busy", "too_slow", "gone", "try_again"];
-    BoxError {
-        code: "sandbox",
-        message: error.to_string(),
-        passing: passing.contains(&error.code()),
+    match error {
+        SessionsError::Refused { code, message, .. } => BoxError {
+            code: "sandbox",
+            message,
+            passing: passing.contains(&code.as_str()),
+        },
+        SessionsError::Database(error) => {
+            tracing::error!(%error, "A sandbox of an app could not be noted");
+            BoxError {
+                code: "sandbox",
+                message: "The database failed".to_owned(),
+                passing: true,
+            }
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! The planner and the coder, as roles of the models room.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::lovable::ports::{Answer, Coder, CoderError, Piece, Pieces, Question, Said};
+use ::models::structured::{Shape, Verdict, is_cut, partials};
+use ::models::{
+    Asker, ChatEvent, ChatRequest, Message, ModelError, Models, OutputSchema, Receipt, StopReason,
+};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use models::structured::{Shape, Verdict, is_cut, partials};
-use models::{
-    Asker, ChatEvent, ChatRequest, Message, ModelError, Models, OutputSchema, StopReason,
-};
 use serde_json::json;
 
 /// Before another try, where the provider does not say.
@@ -78,7 +78,7 @@ impl ByModels {
 /// What the end of an answer needs of what came before.
 struct Ending {
     model: String,
-    receipt: Arc<std::sync::OnceLock<models::Receipt>>,
+    receipt: Arc<OnceLock<Receipt>>,
     shape: Option<Arc<Shape>>,
     text: String,
 }
@@ -106,7 +106,10 @@ impl Ending {
 
     fn whole(&mut self, stop: StopReason) -> Answer {
         let text = std::mem::take(&mut self.text);
-        let verdict = self.shape.as_ref().map(|shape| shape.judge(&text, is_cut(stop)));
+        let verdict = self
+            .shape
+            .as_ref()
+            .map(|shape| shape.judge(&text, is_cut(stop)));
         let paid = self.receipt.get();
         Answer {
             value: match verdict {
