@@ -24,7 +24,7 @@ use http::HeaderName;
 use kernel::Secret;
 
 pub use all::KEYS;
-pub use backup::BackupConfig;
+pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
 pub use sandbox::{PreviewDomain, SandboxConfig};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};

@@ -72,6 +72,7 @@ const RULES: &[Rule] = &[
         krate: "models",
         may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
     // It runs what nobody trusts: nothing in it knows the database, HTTP or a room.
     Rule {
         krate: "sandbox",
