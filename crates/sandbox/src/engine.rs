@@ -135,8 +135,17 @@ impl Engine {
             }
             made
         };
-        let made = self.tasks.spawn_on("sandbox create", making, &self.runtime);
-        made.await.unwrap_or(Err(SandboxError::Ended))
+        self.detached("sandbox create", making).await
+    }
+
+    /// Runs `work` to its end on the engine's own runtime, waited for or not.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+    ) -> Result<T, SandboxError> {
+        let done = self.tasks.spawn_on(name, work, &self.runtime);
+        done.await.unwrap_or(Err(SandboxError::Ended))
     }
 
     fn reserve(&self, id: &str) -> Result<(), SandboxError> {
@@ -232,8 +241,12 @@ impl Engine {
             uid,
             cgroup_procs: cgroup.as_ref().map_or_else(Vec::new, Cgroup::procs),
             limits: Rlimits {
-                // Threads of init's user, init included.
-                pids: u64::from(limits.pids),
+                // Counted per user: other servers' sandboxes may have the same.
+                pids: if cgroup.is_some() {
+                    u64::MAX
+                } else {
+                    u64::from(limits.pids)
+                },
                 file_bytes: limits.disk_bytes,
                 data_bytes: cgroup.is_none().then_some(limits.memory_bytes),
                 tmp_bytes: limits.memory_bytes / TMP_PART,
