@@ -12,7 +12,7 @@ use crate::route::Route;
 
 /// An answer longer than this is not kept, neither for its token nor in the
 /// cache: rows are no place for it.
-pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Tells the requests of one token apart.
 pub(crate) fn of_request(request: &ChatRequest) -> String {

@@ -16,7 +16,7 @@ use crate::usage::Usage;
 use crate::wires::{EmbedCall, Embeddings};
 
 /// Texts of one request, as the largest providers have it.
-pub const TEXTS_MAX: usize = 2048;
+pub(crate) const TEXTS_MAX: usize = 2048;
 
 /// What is to be turned into vectors.
 #[derive(Clone, Debug, Default)]

@@ -75,12 +75,11 @@ impl std::fmt::Debug for Models {
 impl Models {
     /// Builds the room and starts what works beside calls.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let http = crate::pending::Http::new(&parts.tasks, parts.clock.clone(), parts.rng.clone())?;
+        let http = crate::wires::Http::new(&parts.tasks, parts.clock.clone())?;
+        // What has no wire is the script.
         let connect = move |door: &Door| -> Arc<dyn Wire> {
-            match door.provider.kind {
-                crate::WireKind::Demo => Arc::new(crate::demo::Script),
-                _ => crate::pending::connect(door.provider.clone(), &http),
-            }
+            let wire = crate::wires::connect(door.provider.clone(), &http);
+            wire.unwrap_or_else(|| Arc::new(crate::demo::Script))
         };
         Ok(Self::with(parts, &connect))
     }

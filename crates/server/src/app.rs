@@ -107,6 +107,8 @@ pub struct Parts {
     pub work_database: Option<Target>,
     /// Who keeps files; none where the database does not allow it.
     pub storage_database: Option<Target>,
+    /// Who keeps the ledger of models; none where the database does not allow it.
+    pub ai_database: Option<Target>,
 }
 
 /// A running server.
@@ -146,6 +148,7 @@ impl App {
             auth_database,
             work_database,
             storage_database,
+            ai_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -221,7 +224,13 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
-        let models = None;
+        let models = match ai_database.filter(|_| config.ai.enabled) {
+            Some(target) => {
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                Some(wire::models::room(&config, pools, context, &back).await?)
+            }
+            None => None,
+        };
         let lovable = wire::apps::lovable::Given {
             requests: &data.pool,
             work: work.as_ref(),
@@ -234,7 +243,7 @@ impl App {
         };
         let lovable = wire::apps::lovable::app(&config, lovable);
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
-        let rooms = rooms.with_lovable(lovable);
+        let rooms = rooms.with_models(models).with_lovable(lovable);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));

@@ -5,6 +5,7 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod ai;
 mod all;
 mod backup;
 mod check;
@@ -23,6 +24,8 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use ai::AiConfig;
+pub(crate) use ai::invalid as invalid_ai;
 pub use all::KEYS;
 pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
@@ -66,6 +69,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Where code runs.
     pub sandbox: SandboxConfig,
+    /// Models.
+    pub ai: AiConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.

@@ -4,6 +4,7 @@
 pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod models;
 pub(crate) mod sandbox;
 pub(crate) mod storage;
 pub(crate) mod work;
@@ -61,17 +62,22 @@ pub fn load_options(config: &Config) -> LoadOptions {
     }
 }
 
-/// The schema with jobs and sessions, which is part of the data API without
-/// being one of those that were asked for: the default stays what it was, and
+/// The schemas with jobs and sessions, and with calls to models, which are part
+/// of the data API without being among those that were asked for: the default stays what it was, and
 /// answers name no profile where there is one schema.
 fn platform_schemas(config: &Config) -> Vec<String> {
-    if !config.jobs.enabled || !config.jobs.expose {
-        return Vec::new();
-    }
-    let app = config.apps.lovable.map(|_| apps::lovable::SCHEMA);
-    let schemas = [Some(work::SCHEMA), app].into_iter().flatten();
-    let missing = schemas.filter(|schema| !config.db.schemas.iter().any(|known| known == schema));
-    missing.map(str::to_owned).collect()
+    let jobs = config.jobs.enabled && config.jobs.expose;
+    let app = jobs && config.apps.lovable.is_some();
+    let schemas = [
+        (jobs, work::SCHEMA),
+        (config.ai.enabled, models::SCHEMA),
+        (app, apps::lovable::SCHEMA),
+    ];
+    let shown = schemas.into_iter().filter(|(shown, _)| *shown);
+    let names = shown.map(|(_, schema)| schema.to_owned());
+    names
+        .filter(|schema| !config.db.schemas.contains(schema))
+        .collect()
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -87,6 +93,8 @@ pub struct Rooms {
     pub work: Option<work::Work>,
     /// Files; none where the database does not let us keep them.
     pub storage: Option<Arc<::storage::Storage>>,
+    /// Models; none where the database does not let us keep their ledger.
+    pub models: Option<Arc<::models::Models>>,
     /// The lovable clone, where it is asked for.
     lovable: Option<Arc<::lovable::Lovable>>,
     /// OMVEE's projects and uploads, where they are asked for.
@@ -117,6 +125,7 @@ impl Rooms {
             auth,
             work,
             storage,
+            models: None,
             lovable: None,
             omvee,
             open_lovable,
@@ -127,6 +136,13 @@ impl Rooms {
     #[must_use]
     pub(crate) fn with_lovable(mut self, lovable: Option<Arc<::lovable::Lovable>>) -> Self {
         self.lovable = lovable;
+        self
+    }
+
+    /// The same with models.
+    #[must_use]
+    pub fn with_models(mut self, models: Option<Arc<::models::Models>>) -> Self {
+        self.models = models;
         self
     }
 
@@ -186,6 +202,7 @@ impl Rooms {
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
+        rooms.extend(self.models.iter().map(models::mounted));
         rooms.extend(self.lovable.iter().flat_map(apps::lovable::rooms));
         rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));

@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose;
 use kernel::Secret;
 
-use super::backup;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, LovableConfig, Mode, OpenApiMode,
     OpenLovableConfig, RateConfig, RestConfig, TxEnd, sandbox, storage,
 };
+use super::{ai, backup};
 use crate::gateway::RolePath;
 
 /// hyper needs this much to read any head at all.
@@ -52,6 +52,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         backup: backup::check(mode, merged)?,
         storage: storage::check(merged)?,
         sandbox: sandbox::check(merged)?,
+        ai: ai::check(mode, merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })

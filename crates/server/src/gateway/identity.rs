@@ -34,6 +34,9 @@ pub enum Access {
     /// As `Open`, and the room finds out in [`BadToken`] why what was shown was
     /// not believed.
     Worded,
+    /// As `Worded`, and its clients know one credential only, which counts as
+    /// key and token wherever they show it.
+    OneCredential,
     /// The key is checked here, the token by the room, which words refusals
     /// itself and finds out why in [`BadToken`]; except below these paths,
     /// where browsers arrive from elsewhere and show nothing.
@@ -127,7 +130,9 @@ impl Identity {
         match (self.checked(headers, query), access) {
             (Err(Refusal::Jwt(error)), Access::Open) => self.nobody_with(&error),
             (Err(_), Access::Open) => self.nobody(),
-            (Err(refusal), Access::Worded) => self.nobody_because(refusal.reason()),
+            (Err(refusal), Access::Worded | Access::OneCredential) => {
+                self.nobody_because(refusal.reason())
+            }
             (result, _) => result,
         }
     }
