@@ -13,6 +13,7 @@
 
 mod clients;
 mod clients_jobs;
+mod clients_lovable;
 mod conformance;
 mod fuzz;
 mod repo;

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::repo::Repo;
 use crate::setup::{self, Need};
 use crate::step::Steps;
-use crate::{clients, clients_jobs, conformance, tidy, types, upstream};
+use crate::{clients, clients_jobs, clients_lovable, conformance, tidy, types, upstream};
 
 /// A part of the whole that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
     if options.wants(Part::Clients) {
         clients::run(repo, &mut steps);
         clients_jobs::run(repo, &mut steps);
+        clients_lovable::run(repo, &mut steps);
         upstream::steps(repo, &mut steps);
     }
     if options.wants(Part::Types) {

@@ -286,6 +286,13 @@ impl App {
         &self.addresses
     }
 
+    /// Where the builder page is, where its app is asked for.
+    #[must_use]
+    pub fn builder_url(&self) -> Option<String> {
+        let asked = self.config.apps.lovable.is_some();
+        asked.then(|| [self.url().as_str(), "/lovable"].concat())
+    }
+
     /// Where mails that are not sent can be seen.
     #[must_use]
     pub fn inbox_url(&self) -> Option<&str> {
