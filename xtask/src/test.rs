@@ -100,7 +100,7 @@ fn prepare(repo: &Repo, options: &Options) -> Result<()> {
         needs.push(Need::Postgres);
     }
     if options.wants(Part::Clients) {
-        needs.extend([Need::Node, Need::Python]);
+        needs.extend([Need::Node, Need::Python, Need::Chromium]);
     }
     if options.wants(Part::Conformance) && repo.conformance_data().is_some() {
         needs.extend([Need::Postgis, Need::Python]);
