@@ -16,6 +16,7 @@ mod backup_bucket;
 mod backup_load;
 mod backup_serve;
 mod bucket;
+mod boxes;
 mod cli;
 mod cli_jobs;
 mod crash;

@@ -200,6 +200,11 @@ impl Rooms {
             rooms.push(work_room("jobs", "/jobs/v1", work.jobs_router()));
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
+            rooms.push(Room {
+                // Who talks to one sandbox shows its key, which is the room's matter.
+                access: Access::Open,
+                ..work_room("e2b", "/e2b", Arc::clone(&work.sessions).e2b_router())
+            });
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
         rooms.extend(self.models.iter().map(models::mounted));

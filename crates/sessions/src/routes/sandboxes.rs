@@ -313,7 +313,6 @@ pub(crate) async fn zip(
     call: Call,
 ) -> Result<Response> {
     let session = uuid(&session)?;
-    // Nothing is told apart: no session, no files, somebody else's.
     let pieces = boxes(&room)?.zip(&call.caller, session).await?;
     let body = unfold(pieces, |mut pieces| async {
         let piece = pieces.recv().await?;

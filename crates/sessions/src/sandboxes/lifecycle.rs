@@ -280,6 +280,19 @@ impl Open {
         self.become_(&status, json!({"seconds": seconds(span)})).await
     }
 
+    /// It lives at least so long from now on.
+    pub(crate) async fn at_least(&self, span: Duration) -> Result<Seen> {
+        let until = self.seen.expires_at.as_deref();
+        let until: Option<jiff::Timestamp> = until.and_then(|until| until.parse().ok());
+        let now = self.boxes.clock.now();
+        let left = until.map(|until| until.duration_since(now));
+        let asked = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
+        if left.is_some_and(|left| left >= asked) {
+            return Ok(self.seen.clone());
+        }
+        self.extend(span).await
+    }
+
     async fn become_(&self, status: &str, fields: Value) -> Result<Seen> {
         let seen = self.boxes.rows.change(&self.live.id, status, fields).await?;
         seen.ok_or_else(gone)

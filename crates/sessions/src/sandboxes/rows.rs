@@ -57,6 +57,31 @@ pub struct Seen {
     pub owner: Option<String>,
 }
 
+impl Seen {
+    /// Of a sandbox whose row nobody looked at.
+    pub(super) fn unknown(id: &str, session: Uuid) -> Self {
+        Self {
+            id: Uuid::nil(),
+            session_id: session,
+            sandbox_id: id.to_owned(),
+            status: "active".to_owned(),
+            url: None,
+            template: None,
+            strength: None,
+            node: None,
+            private: false,
+            stays: false,
+            limits: Value::Null,
+            expires_at: None,
+            reason: None,
+            metadata: Value::Null,
+            created_at: String::new(),
+            ended_at: None,
+            owner: None,
+        }
+    }
+}
+
 /// Statements and where they run.
 pub(crate) struct Rows {
     pool: Pool,
