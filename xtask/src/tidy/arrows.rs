@@ -100,6 +100,11 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "omvee",
         may: &["kernel", "pg", "storage"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
@@ -111,6 +116,7 @@ const RULES: &[Rule] = &[
             "drama",
             "jobs",
             "kernel",
+            "lovable",
             "models",
             "omvee",
             "open_lovable",

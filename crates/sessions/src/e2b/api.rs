@@ -68,7 +68,9 @@ fn network(fields: &Map<String, Value>) -> Result<Network> {
     if fields.get("allow_internet_access") == Some(&Value::Bool(false)) {
         return Ok(Network::None);
     }
-    let hosts = fields.get("network").and_then(|network| network.get("allowOut"));
+    let hosts = fields
+        .get("network")
+        .and_then(|network| network.get("allowOut"));
     match hosts.and_then(Value::as_array) {
         None => Ok(Network::Registries),
         Some(hosts) => {
@@ -99,7 +101,10 @@ pub(super) async fn create(State(room): State<Arc<Sessions>>, call: Call) -> Res
     }
     let mut metadata = Map::new();
     let theirs = fields.get("metadata").cloned().unwrap_or_default();
-    metadata.insert("e2b".to_owned(), json!({"template": name, "metadata": theirs}));
+    metadata.insert(
+        "e2b".to_owned(),
+        json!({"template": name, "metadata": theirs}),
+    );
     let new = NewSandbox {
         template: (!bare).then(|| name.to_owned()),
         private: false,
@@ -120,8 +125,13 @@ pub(super) async fn create(State(room): State<Arc<Sessions>>, call: Call) -> Res
 async fn session(room: &Sessions, call: &Call) -> Result<Uuid> {
     let sql = SqlBuf::fixed(include_str!("../../sql/create_session.sql"));
     let about = json!({"title": "E2B sandbox", "metadata": {"made_by": "e2b"}});
-    let rows = room.store.write(&call.caller, sql.bind(about.to_string())).await?;
-    let row: Option<Value> = rows.scalar().and_then(|text| serde_json::from_str(text).ok());
+    let rows = room
+        .store
+        .write(&call.caller, sql.bind(about.to_string()))
+        .await?;
+    let row: Option<Value> = rows
+        .scalar()
+        .and_then(|text| serde_json::from_str(text).ok());
     let id = row.as_ref().and_then(|row| row.get("id")?.as_str());
     let id = id.and_then(|id| Uuid::parse_str(id).ok());
     id.ok_or_else(|| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"))
@@ -184,7 +194,10 @@ pub(super) async fn list(State(room): State<Arc<Sessions>>, call: Call) -> Resul
         let metadata = wanted.iter().all(|(name, value)| {
             body.pointer("/metadata").and_then(|all| all.get(name)) == Some(&json!(value))
         });
-        let state = body.get("state").and_then(Value::as_str).unwrap_or_default();
+        let state = body
+            .get("state")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         metadata && (states.is_empty() || states.split(',').any(|word| word == state))
     };
     let bodies: Vec<Value> = page.iter().map(|seen| described(boxes, seen)).collect();
@@ -262,7 +275,8 @@ pub(super) async fn act(
         }
         "refreshes" => {
             let span = seconds(&fields, "duration")?;
-            open.extend(span.unwrap_or(Duration::from_secs(USUAL_TIME))).await?;
+            open.extend(span.unwrap_or(Duration::from_secs(USUAL_TIME)))
+                .await?;
             Ok(done)
         }
         "pause" if open.seen.status == "paused" => Err(Refusal::new(
@@ -282,7 +296,11 @@ pub(super) async fn act(
                 let seen = open.at_least(span).await?;
                 open = open.with(seen);
             }
-            let status = if was_paused { StatusCode::CREATED } else { StatusCode::OK };
+            let status = if was_paused {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
             Ok((status, axum::Json(entrance(boxes, &open))).into_response())
         }
         _ => Err(super::nothing().await),

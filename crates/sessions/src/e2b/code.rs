@@ -64,7 +64,9 @@ pub(super) async fn execute(State(room): State<Arc<Sessions>>, call: Call) -> Re
         }
     });
     let lines = futures_util::stream::poll_fn(move |context| {
-        lines.poll_recv(context).map(|line| line.map(Ok::<_, Infallible>))
+        lines
+            .poll_recv(context)
+            .map(|line| line.map(Ok::<_, Infallible>))
     });
     let mut response = Response::new(Body::from_stream(lines));
     let kind = HeaderValue::from_static("application/x-ndjson");
@@ -136,7 +138,9 @@ async fn run(one: &mut Interpreter, mut ask: Value, to_client: mpsc::Sender<Byte
         let Ok(mut message) = serde_json::from_slice::<Value>(&line) else {
             continue;
         };
-        let id = message.as_object_mut().and_then(|fields| fields.remove("id"));
+        let id = message
+            .as_object_mut()
+            .and_then(|fields| fields.remove("id"));
         if id != Some(json!(one.asked)) {
             continue;
         }
@@ -150,7 +154,8 @@ async fn run(one: &mut Interpreter, mut ask: Value, to_client: mpsc::Sender<Byte
 }
 
 fn failed(why: &str) -> Bytes {
-    let message = json!({"type": "error", "name": "InterpreterEnded", "value": why, "traceback": ""});
+    let message =
+        json!({"type": "error", "name": "InterpreterEnded", "value": why, "traceback": ""});
     format!("{message}\n").into()
 }
 

@@ -41,7 +41,9 @@ pub(super) fn path(text: &str) -> Result<String> {
     let below = match text.strip_prefix(HOME) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
         _ if text.starts_with('/') => {
-            return Err(Refusal::invalid(format!("only paths below {HOME} are reached")));
+            return Err(Refusal::invalid(format!(
+                "only paths below {HOME} are reached"
+            )));
         }
         _ => text.strip_prefix("~/").unwrap_or(text),
     };
@@ -86,7 +88,13 @@ mod tests {
         ] {
             assert_eq!(path(given).unwrap(), meant, "{given}");
         }
-        for bad in ["/etc/passwd", "/home/username/x", "../x", "a/../../x", "/home/user/../x"] {
+        for bad in [
+            "/etc/passwd",
+            "/home/username/x",
+            "../x",
+            "a/../../x",
+            "/home/user/../x",
+        ] {
             assert!(path(bad).is_err(), "{bad}");
         }
         assert_eq!(full(""), HOME);

@@ -34,7 +34,9 @@ fn asked(call: &Call) -> Result<String> {
 pub(super) async fn write(State(room): State<Arc<Sessions>>, call: Call) -> Result<Response> {
     let open = open(&room, &call)?;
     if call.parts.headers.contains_key(CONTENT_ENCODING) {
-        return Err(Refusal::invalid("uploads are taken as they are, not packed"));
+        return Err(Refusal::invalid(
+            "uploads are taken as they are, not packed",
+        ));
     }
     let kind = call.header("content-type").unwrap_or_default();
     let files = match multer::parse_boundary(kind) {
@@ -62,7 +64,9 @@ async fn form(call: &Call, boundary: String) -> Result<Vec<(String, Bytes)>> {
             return Err(Refusal::invalid("a form has at most 1000 files"));
         }
         // The address names the only file, a part its own.
-        let named = call.asked("path").or_else(|| field.file_name().map(str::to_owned));
+        let named = call
+            .asked("path")
+            .or_else(|| field.file_name().map(str::to_owned));
         let named = named.ok_or_else(|| Refusal::invalid("a file has no path"))?;
         files.push((path(&named)?, field.bytes().await.map_err(broken)?));
     }

@@ -55,7 +55,13 @@ mod tests {
     fn a_message_comes_back() {
         let message = json!({"process": {"cmd": "x"}});
         assert_eq!(only(&frame(&message)).unwrap(), message);
-        for bad in [&b""[..], b"\0\0\0\0", b"\x02\0\0\0\x02{}", b"\0\0\0\0\x03{}", b"\0\0\0\0\x01{"] {
+        for bad in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"\x02\0\0\0\x02{}",
+            b"\0\0\0\0\x03{}",
+            b"\0\0\0\0\x01{",
+        ] {
             assert!(only(bad).is_err(), "{bad:?}");
         }
         assert_eq!(&last(None)[..], b"\x02\0\0\0\x02{}");

@@ -37,7 +37,9 @@ pub(super) async fn call(
         // Refusals of streams are at their end.
         let said = match stream(&room, &name, &call).await {
             Ok(said) => said,
-            Err(refusal) if refusal.status == StatusCode::BAD_GATEWAY => return refusal.into_response(),
+            Err(refusal) if refusal.status == StatusCode::BAD_GATEWAY => {
+                return refusal.into_response();
+            }
             Err(refusal) => return streamed(Body::from(frames::last(Some(&refusal)))),
         };
         return streamed(said);
@@ -59,7 +61,9 @@ async fn stream(room: &Sessions, name: &str, call: &Call) -> Result<Body> {
     let open = door::open(room, call)?;
     let asked = frames::only(&call.body)?;
     let ping = call.header("keepalive-ping-interval");
-    let ping = ping.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let ping = ping
+        .and_then(|text| text.parse().ok())
+        .map(Duration::from_secs);
     let ping = ping.filter(|ping| !ping.is_zero()).unwrap_or(PING);
     if name == "Connect" {
         let running = selected(&open, &asked)?;
@@ -85,10 +89,14 @@ fn exec(asked: &Value, call: &Call) -> Result<Exec> {
     let size = asked.pointer("/pty/size");
     let side = |name: &str| {
         let number = size.and_then(|size| size.get(name)).and_then(Value::as_u64);
-        number.and_then(|number| u16::try_from(number).ok()).filter(|n| *n > 0)
+        number
+            .and_then(|number| u16::try_from(number).ok())
+            .filter(|n| *n > 0)
     };
     let timeout = call.header("connect-timeout-ms");
-    let timeout = timeout.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let timeout = timeout
+        .and_then(|text| text.parse().ok())
+        .map(Duration::from_millis);
     let cwd = text("cwd").filter(|cwd| !cwd.is_empty());
     let command = Command {
         program: program.to_owned(),
@@ -140,29 +148,32 @@ enum Step {
 }
 
 fn said(pid: u32, from: From_, ping: Duration) -> Body {
-    let chunks = unfold((Step::Begins(pid), from), move |(step, mut from)| async move {
-        let (chunk, step) = match step {
-            Step::Begins(pid) => {
-                let start = json!({"event": {"start": {"pid": pid}}});
-                (frames::frame(&start), Step::Goes)
-            }
-            Step::Goes => tokio::select! {
-                output = from.next() => match output {
-                    Some(Ok(Output::Exit(ended))) => (frames::frame(&end(&ended)), Step::Ends),
-                    Some(Ok(output)) => (frames::frame(&data(&output)), Step::Goes),
-                    Some(Err(refusal)) => (frames::last(Some(&refusal)), Step::Over),
-                    None => (frames::last(None), Step::Over),
-                },
-                () = tokio::time::sleep(ping) => {
-                    let alive = json!({"event": {"keepalive": {}}});
-                    (frames::frame(&alive), Step::Goes)
+    let chunks = unfold(
+        (Step::Begins(pid), from),
+        move |(step, mut from)| async move {
+            let (chunk, step) = match step {
+                Step::Begins(pid) => {
+                    let start = json!({"event": {"start": {"pid": pid}}});
+                    (frames::frame(&start), Step::Goes)
                 }
-            },
-            Step::Ends => (frames::last(None), Step::Over),
-            Step::Over => return None,
-        };
-        Some((Ok::<Bytes, Infallible>(chunk), (step, from)))
-    });
+                Step::Goes => tokio::select! {
+                    output = from.next() => match output {
+                        Some(Ok(Output::Exit(ended))) => (frames::frame(&end(&ended)), Step::Ends),
+                        Some(Ok(output)) => (frames::frame(&data(&output)), Step::Goes),
+                        Some(Err(refusal)) => (frames::last(Some(&refusal)), Step::Over),
+                        None => (frames::last(None), Step::Over),
+                    },
+                    () = tokio::time::sleep(ping) => {
+                        let alive = json!({"event": {"keepalive": {}}});
+                        (frames::frame(&alive), Step::Goes)
+                    }
+                },
+                Step::Ends => (frames::last(None), Step::Over),
+                Step::Over => return None,
+            };
+            Some((Ok::<Bytes, Infallible>(chunk), (step, from)))
+        },
+    );
     Body::from_stream(chunks)
 }
 
@@ -230,7 +241,9 @@ async fn answer(room: &Sessions, name: &str, call: &Call) -> Result<Value> {
             let running = selected(&open, &asked)?;
             let input = asked.get("input").unwrap_or(&Value::Null);
             let text = input.get("stdin").or_else(|| input.get("pty"));
-            let bytes = text.and_then(Value::as_str).map(|text| STANDARD.decode(text));
+            let bytes = text
+                .and_then(Value::as_str)
+                .map(|text| STANDARD.decode(text));
             let Some(Ok(bytes)) = bytes else {
                 return Err(Refusal::invalid("there is no input"));
             };
@@ -246,13 +259,19 @@ async fn answer(room: &Sessions, name: &str, call: &Call) -> Result<Value> {
         "Update" => {
             let running = selected(&open, &asked)?;
             let side = |name: &str| {
-                let number = asked.pointer("/pty/size").and_then(|size| size.get(name)?.as_u64());
+                let number = asked
+                    .pointer("/pty/size")
+                    .and_then(|size| size.get(name)?.as_u64());
                 number.and_then(|number| u16::try_from(number).ok())
             };
             let (Some(columns), Some(rows)) = (side("cols"), side("rows")) else {
                 return Err(Refusal::invalid("there is no size"));
             };
-            running.control.resize(columns, rows).await.map_err(refused)?;
+            running
+                .control
+                .resize(columns, rows)
+                .await
+                .map_err(refused)?;
             Ok(json!({}))
         }
         _ => Err(super::nothing().await),

@@ -33,7 +33,11 @@ impl Sandboxes {
     /// its last snapshot.
     pub async fn zip(self: &Arc<Self>, caller: &Caller, session: Uuid) -> Result<Pieces> {
         let sql = pg::SqlBuf::fixed(include_str!("../../sql/session.sql"));
-        let rows = self.rows.store.read(caller, sql.bind(session.to_string())).await?;
+        let rows = self
+            .rows
+            .store
+            .read(caller, sql.bind(session.to_string()))
+            .await?;
         if rows.is_empty() {
             return Err(crate::SessionsError::not_found("session"));
         }
