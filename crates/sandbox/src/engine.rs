@@ -91,9 +91,9 @@ impl Engine {
             engine.tasks.spawn(name, async move {
                 let looking = async {
                     if look {
-                        watch::memory(weak).await
+                        watch::memory(weak).await;
                     } else {
-                        watch::disk(weak).await
+                        watch::disk(weak).await;
                     }
                 };
                 tokio::select! {
@@ -215,15 +215,15 @@ impl Engine {
         let uid = self
             .uids
             .as_ref()
-            .map(|uids| uids.of_sandbox(&spec.id))
+            .map(|all| all.of_sandbox(&spec.id))
             .transpose()?;
         let folder = self.folder_of(&spec.id);
         let home = folder.join("home");
         let layers = self.layers(spec, mode, &folder, uid)?;
-        let made = own_folder(&folder, None)
+        let folders = own_folder(&folder, None)
             .and_then(|()| own_folder(&folder.join("root"), None))
             .and_then(|()| own_folder(&home, uid));
-        made.map_err(system("make the workspace"))?;
+        folders.map_err(system("make the workspace"))?;
         let name = format!("ferrobase-{}-{}", std::process::id(), spec.id);
         let cgroup = self
             .cgroups

@@ -247,9 +247,8 @@ impl Court {
             let output = sandbox.run(command.timeout(COMPILE_WITHIN)).await?;
             let mut words = quote(&output.stderr);
             words.push_str(&quote(&output.stdout));
-            match output.exit.why {
-                Why::Itself => {}
-                why => words.push_str(&format!("\n(ended: {why:?})")),
+            if output.exit.why != Why::Itself {
+                words.push_str("\n(the compiler reached a limit)");
             }
             if output.exit.success() {
                 Ok(words)

@@ -8,42 +8,9 @@
 mod support;
 
 use std::io::{BufRead as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
 
-use sandbox::{Command, Network, Output, Sandbox, Why};
-use support::{LAUNCHER, bed, bed_with, both, python, sh, small, text};
-
-/// What `probe` prints per line: a name and `open` or why not.
-fn assert_all_closed(output: &Output) {
-    let words = both(output);
-    assert!(output.exit.success(), "the probe itself failed: {words}");
-    let open: Vec<_> = words
-        .lines()
-        .filter(|line| line.ends_with(" open"))
-        .collect();
-    assert!(open.is_empty(), "open: {open:?}\n{words}");
-    assert!(words.lines().count() > 1, "nothing was tried: {words}");
-}
-
-const PROBE: &str = r"
-import ctypes, errno, os, socket, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def call(name, *args):
-    ctypes.set_errno(0)
-    got = libc.syscall(*args)
-    print(name, 'open' if got >= 0 else errno.errorcode.get(ctypes.get_errno(), '?'))
-def attempt(name, what):
-    try:
-        what()
-        print(name, 'open')
-    except Exception as error:
-        print(name, type(error).__name__, str(error)[:60])
-";
-
-async fn probe(sandbox: &Arc<Sandbox>, code: &str) -> Output {
-    python(sandbox, &format!("{PROBE}{code}")).await
-}
+use sandbox::{Command, Network};
+use support::{assert_all_closed, bed, bed_with, both, probe, sh, text};
 
 #[tokio::test]
 async fn files_of_the_host_and_of_other_sandboxes() {
@@ -360,249 +327,6 @@ print('end')
     assert_all_closed(&probe(&sandbox, code).await);
 }
 
-#[tokio::test]
-async fn a_fork_bomb() {
-    let Some(bed) = bed().await else { return };
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    let code = "
-import os, time, sys
-count = 0
-try:
-    while count < 2000:
-        if os.fork() == 0:
-            time.sleep(1000)
-        count += 1
-except OSError:
-    pass
-print(count, flush=True)
-";
-    let output = python(&sandbox, code).await;
-    let count: u32 = text(&output.stdout).trim().parse().expect("a count");
-    assert!((1..=64).contains(&count), "{count} processes");
-    // They live on, and are ended with the sandbox. Each process of a bomb
-    // is in the host's list below init.
-    let pids = sandbox.stats().await.expect("stats").pids;
-    assert!(pids > 1 && pids <= 66, "{pids}");
-    sandbox.kill().await;
-    let again = bed.sandbox_with(|spec| spec.limits = small()).await;
-    assert!(sh(&again, "true").await.exit.success());
-}
-
-#[tokio::test]
-async fn a_memory_bomb_in_one_process_and_in_many() {
-    let Some(bed) = bed().await else { return };
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    let one = python(&sandbox, "x = []\nwhile True: x.append(bytearray(1 << 20))").await;
-    assert!(!one.exit.success());
-    assert!(one.exit.max_rss < 300 << 20, "{} bytes", one.exit.max_rss);
-    let many = "
-import os, time
-for n in range(8):
-    if os.fork() == 0:
-        x = bytearray(100 << 20)
-        for i in range(0, len(x), 4096): x[i] = 1
-        time.sleep(1000)
-bad = [os.waitstatus_to_exitcode(os.wait()[1]) for n in range(6)]
-raise SystemExit(3)
-";
-    let many = python(&sandbox, many).await;
-    assert_eq!(
-        many.exit.why,
-        Why::Memory,
-        "{:?} {}",
-        many.exit,
-        both(&many)
-    );
-    assert!(
-        sh(&sandbox, "true").await.exit.success(),
-        "the sandbox itself lives"
-    );
-}
-
-#[tokio::test]
-async fn memory_that_belongs_to_no_process() {
-    let Some(bed) = bed().await else { return };
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    // /tmp and /dev/shm end at their size; the rest is counted or refused.
-    let code = r"
-def fill(path):
-    with open(path, 'wb') as f:
-        for n in range(400): f.write(bytes(1 << 20))
-attempt('/tmp', lambda: fill('/tmp/x'))
-os.remove('/tmp/x')
-attempt('/dev/shm', lambda: fill('/dev/shm/x'))
-os.remove('/dev/shm/x')
-print('end')
-";
-    assert_all_closed(&probe(&sandbox, code).await);
-    let code = r"
-fds = [os.memfd_create(str(n)) for n in range(20)]
-for fd in fds:
-    for n in range(60): os.write(fd, bytes(1 << 20))
-print('memfd open')
-";
-    let output = probe(&sandbox, code).await;
-    assert!(!output.exit.success(), "{}", both(&output));
-}
-
-#[tokio::test]
-async fn filling_the_disk() {
-    let Some(bed) = bed().await else { return };
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    let one = sh(&sandbox, "cat /dev/zero > big").await;
-    assert!(
-        !one.exit.success(),
-        "a file has a size limit: {:?}",
-        one.exit
-    );
-    sh(&sandbox, "rm big").await;
-    let many = "
-import time
-n = 0
-while True:
-    with open('f%d' % n, 'wb') as f: f.write(bytes(1 << 20))
-    n += 1
-    if n > 200: time.sleep(1000)
-";
-    let many = python(&sandbox, many).await;
-    assert_eq!(many.exit.why, Why::Disk, "{:?} {}", many.exit, both(&many));
-    bed.engine.remove("box-1").await.expect("a removal");
-    // Deeper than anybody looks: counts as full, and can be removed.
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    let deep = "
-import os, time
-for n in range(3000):
-    os.mkdir('d'); os.chdir('d')
-open('file', 'w').write('x')
-time.sleep(1000)
-";
-    let deep = python(&sandbox, deep).await;
-    assert_eq!(deep.exit.why, Why::Disk, "{:?} {}", deep.exit, both(&deep));
-    sandbox.files().remove("d").await.expect("a removal");
-    assert!(
-        sandbox
-            .files()
-            .list("", 9)
-            .await
-            .expect("a list")
-            .iter()
-            .all(|entry| !entry.path.starts_with('d'))
-    );
-}
-
-#[tokio::test]
-async fn a_flood_of_output() {
-    let Some(bed) = bed().await else { return };
-    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
-    let output = sh(&sandbox, "yes & yes >&2").await;
-    assert_eq!(output.exit.why, Why::Output);
-    assert_eq!(output.stdout.len() + output.stderr.len(), 1 << 20);
-}
-
-#[tokio::test]
-async fn links_pipes_and_sparse_files_for_the_server() {
-    let Some(bed) = bed().await else { return };
-    let outside = bed.folder.join("outside");
-    std::fs::create_dir(&outside).expect("a folder");
-    std::fs::write(outside.join("secret"), "mine").expect("a file");
-    let sandbox = bed.sandbox().await;
-    let at = outside.display();
-    let made = sh(&sandbox, &format!("ln -s {at}/secret link; ln -s {at} dir; ln -s /proc/self/root magic; mkfifo pipe; truncate -s 3G sparse; mkdir real; echo in > real/secret; ln real/secret hard; ln -s loop loop")).await;
-    assert!(made.exit.success(), "{}", both(&made));
-    let files = sandbox.files();
-    for path in [
-        "link",
-        "dir/secret",
-        "magic/etc/passwd",
-        "pipe",
-        "loop",
-        "real",
-        "dir",
-    ] {
-        let read = files.read(path, 1 << 20).await;
-        assert!(read.is_err(), "{path}: {read:?}");
-    }
-    assert!(files.read("sparse", 1 << 20).await.is_err());
-    assert_eq!(files.read("hard", 99).await.expect("its own"), "in\n");
-    for path in ["dir/new", "dir/secret", "magic/tmp/x"] {
-        assert!(
-            files.write(path, "theirs".into(), None).await.is_err(),
-            "{path}"
-        );
-        assert!(files.mkdir(path).await.is_err(), "{path}");
-        assert!(files.remove(path).await.is_err(), "{path}");
-        assert!(files.rename("real/secret", path).await.is_err(), "{path}");
-        assert!(files.rename(path, "stolen").await.is_err(), "{path}");
-    }
-    assert!(files.list("dir", 3).await.is_err() && files.list("magic", 1).await.is_err());
-    assert!(
-        files
-            .list("", 9)
-            .await
-            .expect("a list")
-            .iter()
-            .all(|entry| !entry.path.starts_with("dir/"))
-    );
-    // A link in the file's own place is replaced, not written through.
-    files
-        .write("link", "theirs".into(), None)
-        .await
-        .expect("a write");
-    files.remove("dir").await.expect("a removal");
-    assert_eq!(
-        std::fs::read_to_string(outside.join("secret")).expect("a file"),
-        "mine"
-    );
-    assert!(sandbox.keep_layer("real", "kept").await.expect("a layer"));
-}
-
-/// A folder that is a link every other moment: between a check and a use
-/// there must be no time.
-#[tokio::test]
-async fn a_folder_that_changes_into_a_link() {
-    let Some(bed) = bed().await else { return };
-    let outside = bed.folder.join("outside");
-    std::fs::create_dir(&outside).expect("a folder");
-    std::fs::write(outside.join("file"), "mine").expect("a file");
-    let sandbox = bed.sandbox().await;
-    let code = format!(
-        "
-import ctypes, os
-libc = ctypes.CDLL(None)
-os.mkdir('a'); open('a/file', 'w').write('in'); os.symlink('{}', 'b')
-print('on', flush=True)
-while True:
-    libc.renameat2(-100, b'a', -100, b'b', 2)
-",
-        outside.display()
-    );
-    let mut process = sandbox
-        .start(Command::new("python3").arg("-c").arg(code))
-        .await
-        .expect("a start");
-    assert!(process.events.recv().await.is_some());
-    let files = sandbox.files();
-    let (mut inside, mut refused) = (0, 0);
-    for round in 0..5000 {
-        match files.read("a/file", 99).await {
-            Ok(bytes) => {
-                assert_eq!(bytes, "in", "left the workspace in round {round}");
-                inside += 1;
-            }
-            Err(_) => refused += 1,
-        }
-        if inside > 20 && refused > 20 {
-            break;
-        }
-    }
-    assert!(inside > 0, "never read");
-    let _ = files.write("a/file", "theirs".into(), None).await;
-    assert_eq!(
-        std::fs::read_to_string(outside.join("file")).expect("a file"),
-        "mine"
-    );
-}
-
 /// Helper of the next test: a server that will be ended the hard way.
 #[tokio::test]
 #[ignore = "run by the_server_dies"]
@@ -616,7 +340,7 @@ async fn holder() {
         .expect("a start");
     assert!(process.events.recv().await.is_some());
     let inside = sandbox.stats().await.expect("stats").pids;
-    println!("\nholder {} {inside}", std::process::id());
+    eprintln!("\nholder {} {inside}", std::process::id());
     std::future::pending::<()>().await;
 }
 
@@ -627,10 +351,10 @@ async fn the_server_dies() {
     }
     let mut holder = std::process::Command::new(std::env::current_exe().expect("a path"))
         .args(["--ignored", "--exact", "holder", "--nocapture"])
-        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("a holder");
-    let out = std::io::BufReader::new(holder.stdout.take().expect("its output"));
+    let out = std::io::BufReader::new(holder.stderr.take().expect("its output"));
     let line = out
         .lines()
         .map_while(Result::ok)
@@ -685,40 +409,5 @@ fn family(root: u32) -> Vec<u32> {
 /// Everything above once more, without root's rights.
 #[test]
 fn the_same_as_a_normal_user() {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
-    let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
-    if !root {
-        eprintln!("SKIPPED: this is a normal user already");
-        return;
-    }
-    // Copies, since a normal user may not pass through our folders.
-    let dir = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
-    let copy = |from: std::path::PathBuf, name: &str| {
-        let to = dir.path().join(name);
-        std::fs::copy(from, &to).expect("a copy");
-        to
-    };
-    let exe = copy(std::env::current_exe().expect("a path"), "escape");
-    let launcher = copy(support::launcher(), "launcher");
-    let done = std::process::Command::new("setpriv")
-        .args([
-            "--reuid=65432",
-            "--regid=65432",
-            "--clear-groups",
-            "--inh-caps=-all",
-            "--bounding-set=-all",
-        ])
-        .arg(exe)
-        .args(["--test-threads=2"])
-        .env(LAUNCHER, launcher)
-        .env("TMPDIR", dir.path())
-        .current_dir(dir.path())
-        .output()
-        .expect("setpriv");
-    let words = format!("{}{}", text(&done.stdout), text(&done.stderr));
-    assert!(done.status.success(), "{words}");
-    if words.contains("SKIPPED: no") {
-        eprintln!("SKIPPED: a normal user has no namespaces here\n{words}");
-    }
+    support::as_a_normal_user();
 }

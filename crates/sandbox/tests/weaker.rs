@@ -45,12 +45,12 @@ async fn landlock_denies_what_namespaces_would_hide() {
     let sandbox = bed
         .sandbox_with(|spec| spec.network = Network::Registries)
         .await;
-    let works = sh(
+    let first = sh(
         &sandbox,
         "echo in > file && cat /home/user/../../etc/hostname; cat file",
     )
     .await;
-    assert!(text(&works.stdout).ends_with("in\n"), "{}", both(&works));
+    assert!(text(&first.stdout).ends_with("in\n"), "{}", both(&first));
     let me = std::process::id();
     let code = format!(
         "

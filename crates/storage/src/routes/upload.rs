@@ -6,16 +6,18 @@
 //! answer no should not cost us its bytes.
 
 use axum::Json;
+use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, object};
+use super::call::{Call, Incoming, object};
 use super::form::{self, Bytestream, Upload};
 use crate::Storage;
 use crate::blobs::{BlobId, Written};
 use crate::error::{Result, StorageError};
+use crate::names::ObjectPath;
 use crate::signed::Scope;
-use crate::store::Object;
+use crate::store::{NewObject, Object};
 use crate::who::{Who, operations as op};
 
 /// What is written before it is asked about. More would let refused uploads
@@ -33,7 +35,7 @@ pub(super) async fn create(room: &Storage, call: Call, at: (&str, &str)) -> Resu
         who,
         call,
         Target {
-            at,
+            path: object(at.0, at.1)?,
             upsert,
             owner: None,
         },
@@ -51,7 +53,7 @@ pub(super) async fn update(room: &Storage, call: Call, at: (&str, &str)) -> Resu
         who,
         call,
         Target {
-            at,
+            path: object(at.0, at.1)?,
             upsert,
             owner: None,
         },
@@ -66,10 +68,11 @@ pub(super) async fn signed(room: &Storage, call: Call, at: (&str, &str)) -> Resu
     let token = call.asked("token").ok_or_else(|| {
         StorageError::malformed("querystring must have required property 'token'")
     })?;
-    let claims = room.verify(&token, Scope::Upload, &object(at.0, at.1)?)?;
+    let path = ObjectPath::of_signed_address(at.0, at.1)?;
+    let claims = room.verify(&token, Scope::Upload, &path)?;
     let who = Who::store(op::OBJECT_UPLOAD_SIGNED);
     let target = Target {
-        at,
+        path,
         upsert: claims.upsert,
         owner: claims.owner,
     };
@@ -77,16 +80,15 @@ pub(super) async fn signed(room: &Storage, call: Call, at: (&str, &str)) -> Resu
     Ok(Json(json!({"Key": put.path.to_string()})).into_response())
 }
 
-struct Target<'a> {
-    at: (&'a str, &'a str),
+struct Target {
+    path: ObjectPath,
     upsert: bool,
     owner: Option<String>,
 }
 
-async fn take(room: &Storage, who: Who, call: Call, target: Target<'_>) -> Result<Object> {
-    let path = object(target.at.0, target.at.1)?;
+async fn take(room: &Storage, who: Who, call: Call, target: Target) -> Result<Object> {
     let length = call.body.length;
-    let mut upload = form::read(call, path).await?;
+    let mut upload = form::read(call, target.path).await?;
     upload.object.upsert = target.upsert;
     upload.object.owner = target.owner.or_else(|| who.subject());
     let own = upload.object.user_metadata.take();
@@ -101,6 +103,23 @@ async fn take(room: &Storage, who: Who, call: Call, target: Target<'_>) -> Resul
         return store(room, &who, upload, most).await;
     }
     store(room, &who, upload, SMALL + FORM).await
+}
+
+/// An object whose bytes come from within this process.
+pub(crate) async fn keep(
+    room: &Storage,
+    who: &Who,
+    object: NewObject,
+    bytes: Body,
+) -> Result<Object> {
+    let bucket = room.store.may_upload(who, &object, None).await?;
+    let most = bucket.file_size_limit.unwrap_or(u64::MAX);
+    let upload = Upload {
+        object,
+        bytes: Bytestream::Body(Incoming::new(bytes, None)),
+        size: None,
+    };
+    store(room, who, upload, most.min(room.config.file_size_limit)).await
 }
 
 /// Bytes, then the row; without the row no bytes.
