@@ -223,12 +223,14 @@ pub(super) fn check(files: &[File]) -> Vec<Complaint> {
         for (dependency, value) in dependencies(table) {
             complaints.extend(manifest.dependency(rule, &names, dependency, value));
         }
-        if table
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool)
-            != Some(true)
-        {
+        let lints = table.get("lints");
+        let shared = lints.and_then(|lints| lints.get("workspace"));
+        // What it needs of the kernel has no safe form, and `forbid` cannot be relaxed.
+        let own = rule.krate == "sandbox"
+            && lints
+                .and_then(|lints| lints.get("rust")?.get("unsafe_code")?.as_str())
+                .is_some_and(|level| level == "deny");
+        if !own && shared.and_then(toml::Value::as_bool) != Some(true) {
             complaints.push(manifest.complaint(
                 "[lints]",
                 "the crate does not take the workspace's lints".to_owned(),
