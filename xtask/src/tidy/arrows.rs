@@ -247,7 +247,9 @@ fn takes_lints(files: &[File], name: &str, table: &toml::Table) -> bool {
     if name != UNSAFE_IN {
         return own.get("workspace").and_then(toml::Value::as_bool) == Some(true);
     }
-    let root = files.iter().find(|file| file.path == Path::new("Cargo.toml"));
+    let root = files
+        .iter()
+        .find(|file| file.path == Path::new("Cargo.toml"));
     let root = root.and_then(|file| file.text.parse::<toml::Table>().ok());
     let Some(mut wanted) = root.and_then(|root| root.get("workspace")?.get("lints").cloned())
     else {
