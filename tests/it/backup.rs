@@ -14,7 +14,7 @@ use crate::support::{Answer, Ferrobase, command, project, request, run};
 use crate::wire::Dice;
 
 const PASSWORD: &str = "correct horse battery staple";
-const FILES: usize = 40;
+pub(crate) const FILES: usize = 40;
 const KILLS: usize = 6;
 
 const SCHEMA: &str = "create table public.notes (\
@@ -24,7 +24,15 @@ const SCHEMA: &str = "create table public.notes (\
      using (owner = auth.uid()) with check (owner = auth.uid());\n";
 
 fn scene() -> (tempfile::TempDir, Ferrobase) {
-    let folder = project(&[("supabase/migrations/20240101000000_notes.sql", SCHEMA)]);
+    scene_with("")
+}
+
+/// A project with a bucket `b`, and these settings.
+pub(crate) fn scene_with(settings: &str) -> (tempfile::TempDir, Ferrobase) {
+    let folder = project(&[
+        ("supabase/migrations/20240101000000_notes.sql", SCHEMA),
+        ("ferrobase.toml", settings),
+    ]);
     let server = Ferrobase::dev(folder.path());
     let made = send(
         &server,
@@ -36,7 +44,7 @@ fn scene() -> (tempfile::TempDir, Ferrobase) {
     (folder, server)
 }
 
-fn send(server: &Ferrobase, method: &str, path: &str, body: &[u8]) -> Answer {
+pub(crate) fn send(server: &Ferrobase, method: &str, path: &str, body: &[u8]) -> Answer {
     let bearer = format!("Bearer {}", server.service_key());
     let kind = if body.first() == Some(&b'{') {
         "application/json"
@@ -56,10 +64,15 @@ fn text_of(name: &str) -> String {
     format!("this is {name}\n").repeat(name.len() * 7)
 }
 
-fn upload(server: &Ferrobase, name: &str) {
+pub(crate) fn upload(server: &Ferrobase, name: &str) {
     let path = format!("/storage/v1/object/b/{name}");
     let answer = send(server, "POST", &path, text_of(name).as_bytes());
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// So many files are there, each with its bytes.
+pub(crate) fn look_at_files(server: &Ferrobase, count: usize) {
+    assert_eq!(names(server).len(), count);
 }
 
 /// The names there are; each has its bytes.
@@ -81,7 +94,7 @@ fn names(server: &Ferrobase) -> BTreeSet<String> {
     names
 }
 
-fn verb(folder: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn verb(folder: &Path, arguments: &[&str]) -> Value {
     let done = run(folder, &[&["--json", "backup"], arguments].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     serde_json::from_str(&done.stdout).unwrap()

@@ -9,6 +9,7 @@
 mod acceptance;
 mod auth;
 mod compose;
+mod gotrue;
 mod install;
 mod prefix;
 mod results;
@@ -209,6 +210,9 @@ pub(crate) fn steps(repo: &Repo, steps: &mut Steps) {
                 steps.step(&name, || judge(repo, drive(repo, suite, &sources)?.cases));
             }
         }
+    }
+    if let Some(folder) = repo.client_suites() {
+        gotrue::step(repo, steps, &folder);
     }
 }
 

@@ -58,6 +58,14 @@ pub trait Files: Send + Sync {
         bucket: &'a str,
         name: &'a str,
     ) -> Asked<'a, Option<Stored>>;
+
+    /// Deletes every file of a folder; its name ends with a slash.
+    fn delete_folder<'a>(
+        &'a self,
+        caller: &'a Caller,
+        bucket: &'a str,
+        folder: &'a str,
+    ) -> Asked<'a, ()>;
 }
 
 /// `{project}/audio/{filename}` with a file name that stays there: what is no

@@ -18,6 +18,7 @@ use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
 use crate::metrics::Metrics;
+use crate::preview::{self, Preview};
 use crate::wire::inbox::Shown;
 use crate::wire::{self, Data, Rooms};
 
@@ -115,6 +116,8 @@ pub struct App {
     config: Config,
     data: Data,
     inbox: Shown,
+    /// What was to run and does not.
+    warnings: Vec<String>,
     metrics: Arc<Metrics>,
     /// Its workers end while the database still answers.
     jobs: Option<Arc<Jobs>>,
@@ -177,9 +180,32 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database.filter(|_| config.jobs.enabled);
-        let work = work.map(|target| {
-            let pool = Pool::new(&target, &few, &back);
-            wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
+        let port = addresses.first().map_or(config.api.port, SocketAddr::port);
+        let links = preview::links(
+            &config.sandbox.preview,
+            port,
+            keys.shared_secret(),
+            context.clock.clone(),
+        );
+        let mut warnings = Vec::new();
+        let work = match work {
+            Some(target) => {
+                let sandboxes = wire::sandbox::given(&config, &links, &back, context).await;
+                let sandboxes = sandboxes.unwrap_or_else(|why| {
+                    warnings.push(format!("Sandboxes are switched off: {why}"));
+                    None
+                });
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                let tasks = (&front, &back);
+                Some(wire::work::rooms(&config, pools, tasks, sandboxes, context))
+            }
+            None => None,
+        };
+        let sandboxes = work.as_ref().and_then(|work| work.sessions.sandboxes());
+        let preview = sandboxes.map(|sandboxes| {
+            let body_bytes = config.api.body_bytes_max;
+            let sandboxes = Arc::clone(sandboxes);
+            Arc::new(Preview::new(links, sandboxes, body_bytes, back.clone()))
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let tokens = Arc::new(wire::storage::UserTokens::default());
@@ -201,7 +227,10 @@ impl App {
         let metrics = Arc::new(Metrics::new(&names));
         wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
-        let world = world(context, &data, &metrics, issuers, api_keys);
+        let world = World {
+            preview,
+            ..world(context, &data, &metrics, issuers, api_keys)
+        };
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
         tokens.ask(&gateway);
@@ -214,6 +243,7 @@ impl App {
             config,
             data,
             inbox,
+            warnings,
             metrics,
             jobs,
             front,
@@ -242,7 +272,8 @@ impl App {
 
     /// What is not as it was asked for, one sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.inbox.warning.as_deref().into_iter()
+        let inbox = self.inbox.warning.as_deref().into_iter();
+        inbox.chain(self.warnings.iter().map(String::as_str))
     }
 
     /// For gauges of those who work beside the app.
@@ -291,6 +322,7 @@ fn world(
         metrics: Arc::clone(metrics),
         issuers,
         api_keys,
+        preview: None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! * `store`: files by their SHA-256, shared by all backups of a repository.
 //! * [`manifest`]: what a backup consists of, line by line, with its own hash.
 //! * `secrets`: keys, settings and roles; `seal` encrypts them and the archive.
+//! * [`copies`]: the same again in a bucket.
 //! * [`restore`]: into an empty folder, or an empty database elsewhere.
 //! * [`verify`]: a real restore into a cluster of its own, compared with the
 //!   manifest row by row (as hashes) and byte by byte.
@@ -17,6 +18,7 @@
 //! restore is found under its name only when it is; nothing that is not empty
 //! is restored into; secrets are readable by their owner alone.
 
+pub mod copies;
 pub mod create;
 mod disk;
 mod error;

@@ -10,6 +10,7 @@ mod backup;
 mod check;
 mod key;
 mod nearest;
+mod sandbox;
 mod sources;
 mod storage;
 mod table;
@@ -23,8 +24,9 @@ use http::HeaderName;
 use kernel::Secret;
 
 pub use all::KEYS;
-pub use backup::BackupConfig;
+pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
+pub use sandbox::{PreviewDomain, SandboxConfig};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use storage::StorageConfig;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub backup: BackupConfig,
     /// Files.
     pub storage: StorageConfig,
+    /// Where code runs.
+    pub sandbox: SandboxConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.

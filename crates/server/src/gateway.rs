@@ -1,5 +1,5 @@
 //! The front door: every request passes [`Gateway::handle`], once, in this
-//! order: request id, preflight, route, rate by address, size, identity, rate
+//! order: pages of sandboxes, request id, preflight, route, rate by address, size, identity, rate
 //! by key, the room within its time, then CORS marks, metrics and one log line.
 //!
 //! It is one function over plain parts rather than a tower of layers: a request
@@ -50,6 +50,7 @@ use crate::config::{Config, LogRequests};
 use crate::health::Health;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::preview::Preview;
 use body::Overrun;
 use cors::Cors;
 use identity::{Identity, Known, OpaqueKey};
@@ -108,6 +109,7 @@ pub struct Gateway {
     jwks: String,
     health: Health,
     metrics: Arc<Metrics>,
+    preview: Option<Arc<Preview>>,
     limits: Limits,
 }
 
@@ -168,6 +170,7 @@ impl Gateway {
             jwks,
             health: world.health,
             metrics: world.metrics,
+            preview: world.preview,
             limits: Limits {
                 header_bytes: config.api.header_bytes_max,
                 body_bytes: config.api.body_bytes_max,
@@ -180,9 +183,20 @@ impl Gateway {
     }
 
     /// One request from a client at `peer`, answered in every case.
-    pub async fn handle(&self, mut request: Request<Body>, peer: IpAddr) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
         let started = Instant::now();
         let _in_flight = self.metrics.enter();
+        // Before everything else: nothing of ours is known under those names.
+        let mut request = match &self.preview {
+            Some(preview) => match preview.serve(request).await {
+                Ok(response) => {
+                    self.metrics.observe(OWN, response.status(), started.elapsed());
+                    return response;
+                }
+                Err(request) => request,
+            },
+            None => request,
+        };
         let id = self.ids.of(request.headers());
         let origin = request.headers().get(ORIGIN).cloned();
         let trace = self.trace.as_ref().and_then(|name| {
@@ -410,6 +424,8 @@ pub struct World {
     pub issuers: Issuers,
     /// The platform keys that are valid now.
     pub(crate) api_keys: Arc<ApiKeys>,
+    /// Pages of sandboxes, which have names of their own.
+    pub(crate) preview: Option<Arc<Preview>>,
 }
 
 struct Line {

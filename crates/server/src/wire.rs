@@ -4,6 +4,7 @@
 pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod sandbox;
 pub(crate) mod storage;
 pub(crate) mod work;
 

@@ -35,7 +35,7 @@ use s3::S3;
 
 pub use error::BlobError;
 pub use id::BlobId;
-pub use s3::S3Config;
+pub use s3::{Listed, Objects, S3Config};
 pub use written::{Sums, Written};
 
 /// What is written, hashed and read at once. Smaller costs more handing over

@@ -34,5 +34,5 @@ mod who;
 
 pub use error::StorageError;
 pub use public::{ObjectSummary, SignedUpload};
-pub use room::{Config, Parts, Storage};
+pub use room::{Bounds, Config, Parts, Storage};
 pub use s3::{S3, secret_of as s3_secret_of};

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
 use crate::error::{Result, StorageError};
 
 /// S3's own limit; an index entry of PostgreSQL ends at about twice this.
@@ -30,6 +32,26 @@ impl ObjectPath {
             bucket: bucket.to_owned(),
             name: name.to_owned(),
         })
+    }
+
+    /// `bucket/name` as a signed address has it. A question mark would end the
+    /// path there. Spaces stay: the official clients escape what they are given,
+    /// and then the percent sign is escaped a second time, which
+    /// [`Self::of_signed_address`] undoes.
+    pub(crate) fn in_signed_address(&self) -> String {
+        self.to_string().replace('?', "%3F")
+    }
+
+    /// The object of a signed address. No name has a percent sign, so what
+    /// still has one was escaped by us and by the client.
+    pub(crate) fn of_signed_address(bucket: &str, name: &str) -> Result<Self> {
+        let read = |text: &str| -> Result<String> {
+            let bad = |_| StorageError::invalid_key(text);
+            let once = percent_decode_str(text).decode_utf8().map_err(bad)?;
+            let twice = percent_decode_str(&once).decode_utf8().map_err(bad)?;
+            Ok(twice.into_owned())
+        };
+        Self::new(&read(bucket)?, &read(name)?)
     }
 
     /// Whether it only keeps a folder from vanishing. Limits of its bucket are
@@ -74,6 +96,23 @@ fn allowed(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signed_addresses_come_back_however_often_they_were_escaped() {
+        let path = ObjectPath::new("a bucket?", "b c/what?&+.txt").expect("allowed");
+        let ours = path.in_signed_address();
+        assert_eq!(ours, "a bucket%3F/b c/what%3F&+.txt");
+        // As `encodeURI` leaves it.
+        let escaped = ours.replace('%', "%25").replace(' ', "%20");
+        for address in [ours, escaped] {
+            let (bucket, name) = address.split_once('/').expect("two");
+            let read = ObjectPath::of_signed_address(bucket, name).expect("read");
+            assert_eq!(read, path);
+        }
+        for name in ["a%2525", "%25252e%25252e/x", "%ff", "%25ff", "%252e%252e/x"] {
+            assert!(ObjectPath::of_signed_address("b", name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_those_of_the_official_server() {

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use kernel::Caller;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::error::Result;
 use crate::names::ObjectPath;
@@ -12,6 +13,12 @@ use crate::{Storage, StorageError, content};
 
 /// How long a signed upload may begin, as the official platform.
 pub(crate) const UPLOAD_SECONDS: u64 = 7200;
+
+/// A thousand objects each: a hundred thousand are deleted within a minute, and
+/// who has more asks again.
+const FOLDER_PAGES_MAX: usize = 100;
+/// What would end a path or be read as something else.
+const NOT_IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'?').add(b'#').add(b'%').add(b'"');
 
 /// An address that somebody without rights may upload to, once the policies
 /// have said yes to its maker.
@@ -63,7 +70,10 @@ impl Storage {
         let (path, owner) = (&object.path, object.owner.as_deref());
         let token = self.sign_upload_token(path, owner, object.upsert, UPLOAD_SECONDS)?;
         Ok(SignedUpload {
-            path: format!("/object/upload/sign/{path}?token={token}"),
+            path: format!(
+                "/object/upload/sign/{}?token={token}",
+                path.in_signed_address()
+            ),
             token,
         })
     }
@@ -74,10 +84,38 @@ impl Storage {
         &self.config.url
     }
 
-    /// Where a public object is, under `/storage/v1`.
+    /// Where a public object is, under `/storage/v1`, escaped.
     #[must_use]
     pub fn public_path(bucket: &str, name: &str) -> String {
-        format!("/object/public/{bucket}/{name}")
+        let escaped = |text| utf8_percent_encode(text, NOT_IN_PATHS);
+        format!("/object/public/{}/{}", escaped(bucket), escaped(name))
+    }
+
+    /// Deletes everything in a folder that the caller sees, as the caller. What
+    /// they see and may not delete is a refusal; what was deleted before it
+    /// stays deleted.
+    pub async fn delete_folder(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        folder: &str,
+    ) -> Result<u64, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_DELETE_MANY);
+        let mut deleted = 0;
+        for _ in 0..FOLDER_PAGES_MAX {
+            let names = self.store.names_in(&who, bucket, folder).await?;
+            if names.is_empty() {
+                return Ok(deleted);
+            }
+            let gone = self.store.delete(&who, bucket, &names).await?.len();
+            if gone == 0 {
+                return Err(StorageError::access_denied("Access denied"));
+            }
+            deleted += u64::try_from(gone).unwrap_or(u64::MAX);
+        }
+        Err(StorageError::invalid_request(
+            "the folder has too many objects to delete at once; try again",
+        ))
     }
 
     /// An object as this caller sees it; nothing where they see none.

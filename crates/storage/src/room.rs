@@ -23,8 +23,20 @@ pub struct Config {
     pub file_size_limit: u64,
     /// For how long an unfinished resumable upload waits for its next bytes.
     pub resumable_expire_after: Duration,
+    /// What one owner's unfinished resumable uploads may come to.
+    pub resumable_bounds: Bounds,
     /// Where clients reach it, with its path: for addresses in answers.
     pub url: String,
+}
+
+/// What one owner's unfinished resumable uploads may come to. Those without a
+/// length count as the largest that they may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many.
+    pub uploads: u64,
+    /// Their bytes, together.
+    pub bytes: u64,
 }
 
 /// What the room is made of.

@@ -36,7 +36,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use jiff::Timestamp;
 
-use crate::blobs::{BlobError, Blobs};
+use crate::blobs::{BlobError, BlobId};
 use crate::room::Storage;
 use error::TusError;
 use routes::Call;
@@ -58,19 +58,18 @@ pub(crate) struct Tus {
 impl Storage {
     /// Resumable uploads, under `/upload/resumable`.
     pub(crate) fn resumable_router(self: &Arc<Self>) -> Router {
-        let alone = matches!(self.blobs, Blobs::Local(_));
-        Tus::start(Arc::clone(self), alone).router()
+        Tus::start(Arc::clone(self), self.blobs.alone_since()).router()
     }
 }
 
 impl Tus {
-    /// Puts them together, and starts what works beside requests. `alone` says
-    /// that there is no other node.
-    pub(crate) fn start(room: Arc<Storage>, alone: bool) -> Arc<Self> {
+    /// Puts them together, and starts what works beside requests. Whoever
+    /// held an upload before `alone_since` is dead.
+    pub(crate) fn start(room: Arc<Storage>, alone_since: Option<BlobId>) -> Arc<Self> {
         let tus = Arc::new(Self {
             table: Table {
                 store: room.store.clone(),
-                alone,
+                alone_since,
             },
             turns: Arc::default(),
             room,

@@ -68,6 +68,17 @@ const RULES: &[Rule] = &[
         may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
+    Rule {
+        krate: "models",
+        may: &["kernel", "outbound", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
+    // It runs what nobody trusts: nothing in it knows the database, HTTP or a room.
+    Rule {
+        krate: "sandbox",
+        may: &["kernel"],
+        never: &["anyhow", "axum", "clap", "hyper", "postgres-protocol", "tower"],
+    },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
     // which mounts it. So an app that needs more than clients have does not build.
@@ -93,11 +104,13 @@ const RULES: &[Rule] = &[
             "drama",
             "jobs",
             "kernel",
+            "models",
             "omvee",
             "open_lovable",
             "outbound",
             "pg",
             "rest",
+            "sandbox",
             "sessions",
             "storage",
         ],
@@ -105,7 +118,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "ferrobase",
-        may: &["kernel", "server"],
+        // `sandbox` for its launcher alone, which must run before any thread.
+        may: &["kernel", "sandbox", "server"],
         never: &[
             "axum",
             "hyper",
@@ -121,6 +135,7 @@ const RULES: &[Rule] = &[
             "ferrobase",
             "jobs",
             "kernel",
+            "models",
             "pg",
             "rest",
             "server",
@@ -130,12 +145,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "benches",
-        may: &["jobs", "kernel", "pg", "rest", "server", "sessions"],
+        may: &["jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions"],
         never: &["clap"],
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest", "storage"],
+        may: &["models", "pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, id, text};
 use crate::error::{ApiError, Result};
+use crate::files::BUCKET;
 use crate::room::Omvee;
 use crate::store::{answer, json};
 
@@ -146,15 +147,25 @@ fn changes(body: &Map<String, Value>) -> Result<Map<String, Value>> {
     Ok(given)
 }
 
-/// The row; its files stay in the bucket, as with the original.
+/// Its files, then the row: who may delete files is said by the project, so it
+/// has to be there. What ends in between is done by asking again.
 pub(crate) async fn delete(
     State(app): State<Arc<Omvee>>,
     Path(project): Path<String>,
     call: Call,
 ) -> Result<Response> {
     let project = id(&project).ok_or_else(ApiError::no_project)?;
-    let sql = SqlBuf::fixed("DELETE FROM omvee.projects AS p WHERE p.id = $1::uuid RETURNING p.id");
+    let seen = SqlBuf::fixed("SELECT p.id FROM omvee.projects AS p WHERE p.id = $1::uuid");
     let what = "Failed to delete project";
+    let seen = seen.bind(project.clone());
+    if app.store.one(&call.caller, what, seen).await?.is_empty() {
+        return Err(ApiError::no_project());
+    }
+    let folder = [&project, "/"].concat();
+    app.files
+        .delete_folder(&call.caller, BUCKET, &folder)
+        .await?;
+    let sql = SqlBuf::fixed("DELETE FROM omvee.projects AS p WHERE p.id = $1::uuid RETURNING p.id");
     let rows = app.store.one(&call.caller, what, sql.bind(project)).await?;
     if rows.is_empty() {
         return Err(ApiError::no_project());

@@ -54,6 +54,20 @@ Examples:
         #[arg(long, value_name = "URL", hide_env_values = true)]
         database_url: Option<String>,
     },
+    /// Copy a backup into the bucket that `backup.bucket` names.
+    ///
+    /// `create` does it by itself where there is one.
+    Send {
+        /// Its id, or `latest`.
+        #[arg(default_value = "latest")]
+        backup: String,
+    },
+    /// Bring a copy from the bucket into the folder of backups, to be restored.
+    Fetch {
+        /// Its id, or `latest`.
+        #[arg(default_value = "latest")]
+        backup: String,
+    },
     /// Remove the backups that `backup.keep_daily` and `keep_weekly` do not keep.
     Prune,
 }

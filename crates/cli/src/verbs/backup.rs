@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use server::backup::copies::Moved;
 use server::backup::{Id, Summary};
 use server::config::Mode;
 use server::operate::backup::Backups;
@@ -59,6 +60,14 @@ pub(super) async fn run(
             };
             restore(output, &backups, wanted).await
         }
+        BackupVerb::Send { backup } => {
+            let (id, moved) = backups.send(&backup).await?;
+            tell_moved(output, "copied into the bucket", &id, moved)
+        }
+        BackupVerb::Fetch { backup } => {
+            let (id, moved) = backups.fetch(&backup).await?;
+            tell_moved(output, "fetched from the bucket", &id, moved)
+        }
         BackupVerb::Prune => prune(output, &backups),
     }
 }
@@ -88,6 +97,13 @@ async fn create(
     let made = backups.create(&database).await;
     database.close().await;
     let made = made?;
+    if backups.is_copied() {
+        let (_, moved) = backups.send(made.id.as_str()).await?;
+        output.note(&format!(
+            "  copied {} new files into the bucket",
+            moved.files
+        ));
+    }
     if let Some(first) = &made.files.first_missing {
         output.warning(&format!(
             "files that rows name could not be read, the first is {first}; the rest is backed up"
@@ -109,6 +125,18 @@ async fn create(
         made.files.new_files,
         size(made.files.new_bytes)
     ))
+}
+
+fn tell_moved(output: Output, what: &str, id: &Id, moved: Moved) -> Result<(), Failure> {
+    if output.json {
+        return output.value(&json!({
+            "id": id.as_str(),
+            "new_files": moved.files,
+            "new_bytes": moved.bytes,
+        }));
+    }
+    let (files, bytes) = (moved.files, size(moved.bytes));
+    output.line(&format!("backup {id} {what}: {files} new files, {bytes}"))
 }
 
 fn list(output: Output, backups: &Backups) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pg::TargetError;
 use pg::cluster::ClusterError;
 use pg::dump::DumpError;
+use storage::blobs::BlobError;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,20 @@ pub enum BackupError {
         /// Why.
         why: &'static str,
     },
+    /// The bucket for copies refused something.
+    #[error("could not {what} {name} in the bucket of copies")]
+    Bucket {
+        /// What was tried.
+        what: &'static str,
+        /// With which object.
+        name: String,
+        /// What the service or the network said.
+        #[source]
+        source: BlobError,
+    },
+    /// There is no bucket for copies.
+    #[error("`backup.bucket` names no bucket")]
+    NoBucket,
     /// PostgreSQL's user cannot work where a backup shall be restored.
     #[error("PostgreSQL's user may not enter {}", folder.display())]
     Closed {
@@ -137,6 +152,11 @@ impl BackupError {
         move |source| Self::Database { what, source }
     }
 
+    pub(super) fn bucket(what: &'static str, name: &str) -> impl FnOnce(BlobError) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Bucket { what, name, source }
+    }
+
     pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),
@@ -164,6 +184,8 @@ impl BackupError {
             Self::Key { .. } => "FB6012",
             Self::Foreign { .. } => "FB6013",
             Self::Closed { .. } => "FB6014",
+            Self::Bucket { .. } => "FB6015",
+            Self::NoBucket => "FB6016",
         }
     }
 
@@ -193,6 +215,10 @@ impl BackupError {
             }
             Self::Locked { .. } => "Name the key file that it was made with: --key-file.",
             Self::Key { .. } => "A key file has at least 16 bytes and is readable by you alone.",
+            Self::Bucket { .. } => {
+                "Check `backup.bucket` and `backup.s3`; what has arrived is kept, so try again."
+            }
+            Self::NoBucket => "Set `backup.bucket` and `backup.s3`.",
             Self::Closed { .. } => {
                 "Name a folder that everybody may enter (`chmod o+x` for each one above it)."
             }

@@ -327,6 +327,11 @@ impl Batches {
         blocking(move || Ok(Self(Some(Reader::open(&path)?)))).await
     }
 
+    /// Of a manifest that is somewhere else.
+    pub(super) fn of(reader: Reader) -> Self {
+        Self(Some(reader))
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Vec<StoredFile>>, BackupError> {
         let Some(mut reader) = self.0.take() else {
             return Ok(None);

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use kernel::{Clock, Rng};
 
 /// `20261121T233012Z-7f3a9c`
@@ -38,6 +41,14 @@ impl Id {
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// When it was taken, to the second.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        let time = self.0.get(..TIME_CHARS - 1)?;
+        let time = DateTime::strptime("%Y%m%dT%H%M%S", time).ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -62,6 +73,7 @@ mod tests {
         let first = Id::new(&clock, &rng);
         assert!(first.as_str().starts_with("19700101T000000Z-"), "{first}");
         assert_eq!(Id::parse(first.as_str()).as_ref(), Some(&first));
+        assert_eq!(first.time(), Some(jiff::Timestamp::UNIX_EPOCH));
         clock.advance(std::time::Duration::from_secs(1));
         assert!(Id::new(&clock, &rng) > first);
         for other in [

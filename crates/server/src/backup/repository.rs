@@ -32,7 +32,7 @@ use super::{BackupError, Id};
 pub(super) const MANIFEST: &str = "manifest.jsonl";
 pub(super) const DATABASE: &str = "database.dump";
 pub(super) const SECRETS: &str = "secrets.json";
-const VERIFIED: &str = "verified.json";
+pub(super) const VERIFIED: &str = "verified.json";
 const LOCK: &str = "lock";
 const MAKING: &str = "making";
 const NEW: &str = "new-";

@@ -36,6 +36,18 @@ pub fn superfluous(all: &[Summary], keep: Keep) -> Vec<Id> {
     choose(candidates.collect(), keep)
 }
 
+/// The same of copies, of which only the name and whether they were verified
+/// is known; a name begins with its time.
+#[must_use]
+pub(super) fn superfluous_copies(all: Vec<(Id, bool)>, keep: Keep) -> Vec<Id> {
+    let candidates = all.into_iter().map(|(id, verified)| Candidate {
+        taken_at: id.time(),
+        id,
+        verified,
+    });
+    choose(candidates.collect(), keep)
+}
+
 fn choose(mut all: Vec<Candidate>, keep: Keep) -> Vec<Id> {
     all.sort_by(|a, b| b.id.cmp(&a.id));
     let newest_verified = all.iter().position(|one| one.verified);

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kernel::{Clock, Rng};
+use kernel::{Clock, Rng, Tasks};
 use pg::Target;
 use pg::cluster::Search;
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copies;
 use super::disk::blocking;
 use super::files::{Bytes, FilesIn};
 use super::{BackupError, Key, Repository, Summary, create, retention, verify};
@@ -22,11 +23,11 @@ use crate::app::Context;
 use crate::config::{BackupConfig, Loaded};
 use crate::metrics::Metrics;
 
-/// How often the repository is looked at.
+/// How often the repository is looked at, at most and at least: a fraction of
+/// the shortest time that is asked for.
 const LOOK: Duration = Duration::from_secs(60);
-/// A new project is left alone for a while; whoever starts a server to try
-/// something does not pay for a backup.
-const SETTLE: Duration = Duration::from_secs(600);
+const LOOK_MIN: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 4;
 /// What failed is tried again after this, not sooner.
 const RETRY: Duration = Duration::from_secs(1800);
 /// Several servers of one machine do not begin at the same moment: up to this
@@ -154,7 +155,8 @@ fn due(
         let span = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         now.as_second().saturating_sub(since.as_second()) >= span
     };
-    let settled = past(started, SETTLE);
+    // Whoever starts a server to try something does not pay for a backup.
+    let settled = past(started, config.first_after);
     let Some(newest) = all.iter().filter_map(Summary::taken_at).max() else {
         return if settled { Due::Backup } else { Due::Nothing };
     };
@@ -215,8 +217,14 @@ async fn work(duty: &Duty, ages: &Ages) {
             }
         }
         ages.look(&list(&repository).await);
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(look_again(&duty.config)).await;
     }
+}
+
+fn look_again(config: &BackupConfig) -> Duration {
+    let verify = config.verify_every.unwrap_or(Duration::MAX);
+    let shortest = config.every.min(config.first_after).min(verify);
+    (shortest / LOOKS).clamp(LOOK_MIN, LOOK)
 }
 
 async fn list(repository: &Repository) -> Vec<Summary> {
@@ -254,6 +262,28 @@ async fn back_up(duty: &Duty, repository: &Repository) -> Result<(), BackupError
     if let Some(missing) = &made.files.first_missing {
         tracing::error!(%missing, "Files that rows name could not be backed up");
     }
+    prune(duty, repository).await?;
+    send(duty, repository, &made.id).await
+}
+
+/// A copy where one is wanted.
+async fn send(duty: &Duty, repository: &Repository, id: &super::Id) -> Result<(), BackupError> {
+    let Some(config) = &duty.config.bucket else {
+        return Ok(());
+    };
+    let tasks = Tasks::new();
+    let copies = Copies::open(config, &tasks)?;
+    let moved = copies.send(repository, id).await?;
+    let gone = copies
+        .prune(repository, duty.config.keep, &duty.context)
+        .await?;
+    tasks.stop().await;
+    let (new_bytes, removed) = (moved.bytes, gone.len());
+    tracing::info!(%id, new_bytes, removed, "Backup {id} copied into the bucket");
+    Ok(())
+}
+
+async fn prune(duty: &Duty, repository: &Repository) -> Result<(), BackupError> {
     let (repository, keep) = (repository.clone(), duty.config.keep);
     let removed = blocking(move || {
         let gone = retention::superfluous(&repository.list()?, keep);
@@ -283,6 +313,12 @@ async fn try_out(duty: &Duty, repository: &Repository, id: &super::Id) -> Result
     let verified = Box::pin(verify::verify(&order)).await?;
     let (rows, files) = (verified.rows, verified.files);
     tracing::info!(%id, rows, files, "Backup {id} restored on trial and found equal");
+    if let Some(config) = &duty.config.bucket {
+        let tasks = Tasks::new();
+        let copies = Copies::open(config, &tasks)?;
+        copies.send_mark(repository, id).await?;
+        tasks.stop().await;
+    }
     Ok(())
 }
 
@@ -333,12 +369,14 @@ mod tests {
             schedule: true,
             folder: PathBuf::new(),
             every: Duration::from_secs(24 * 3600),
+            first_after: Duration::from_secs(600),
             verify_every: Some(Duration::from_secs(168 * 3600)),
             keep: Keep {
                 daily: 7,
                 weekly: 4,
             },
             key_file: None,
+            bucket: None,
         }
     }
 

@@ -8,8 +8,17 @@ use std::path::{Path, PathBuf};
 use super::BackupError;
 use super::disk::{self, Sum};
 
-const FOLDER: &str = "blobs";
+pub(super) const FOLDER: &str = "blobs";
 const INCOMING: &str = "incoming";
+
+/// The name of a file within the repository.
+pub(super) fn name(sha256: &str) -> String {
+    format!("{FOLDER}/{}/{sha256}", folder_of(sha256))
+}
+
+fn folder_of(sha256: &str) -> &str {
+    sha256.get(..2).unwrap_or("xx")
+}
 
 /// The files of a repository.
 #[derive(Clone, Debug)]
@@ -71,8 +80,7 @@ impl Store {
     }
 
     pub(super) fn path(&self, sha256: &str) -> PathBuf {
-        let prefix = sha256.get(..2).unwrap_or("xx");
-        self.folder.join(prefix).join(sha256)
+        self.folder.join(folder_of(sha256)).join(sha256)
     }
 
     /// Removes what `named` does not know. The caller has the repository to

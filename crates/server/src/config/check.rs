@@ -14,7 +14,7 @@ use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
     JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd, storage,
+    RestConfig, TxEnd, sandbox, storage,
 };
 use crate::gateway::RolePath;
 
@@ -51,6 +51,7 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         },
         backup: backup::check(mode, merged)?,
         storage: storage::check(merged)?,
+        sandbox: sandbox::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })

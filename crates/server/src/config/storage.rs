@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kernel::Secret;
+use storage::Bounds;
 use storage::blobs::S3Config;
 
 use super::ConfigError;
@@ -11,7 +12,7 @@ use super::key::{Key, Kind, key};
 use super::sources::Merged;
 
 /// The rows of section `storage`.
-pub(super) const KEYS: [Key; 11] = [
+pub(super) const KEYS: [Key; 13] = [
     key("storage.enabled", Kind::Flag, "true", "Serve files."),
     key(
         "storage.file_size_limit",
@@ -30,6 +31,18 @@ pub(super) const KEYS: [Key; 11] = [
         Kind::Span,
         "24h",
         "How long an unfinished resumable upload waits for its next bytes.",
+    ),
+    key(
+        "storage.resumable_open_max",
+        Kind::Number,
+        "1000",
+        "How many unfinished resumable uploads one owner may have.",
+    ),
+    key(
+        "storage.resumable_open_size",
+        Kind::Size,
+        "100GiB",
+        "How many bytes one owner's unfinished resumable uploads may have together, or `unlimited`.",
     ),
     key(
         "storage.s3.endpoint",
@@ -88,6 +101,8 @@ pub struct StorageConfig {
     pub folder: Option<PathBuf>,
     /// For how long an unfinished resumable upload waits for its next bytes.
     pub resumable_expire_after: Duration,
+    /// What one owner's unfinished resumable uploads may come to.
+    pub resumable_bounds: Bounds,
     /// In a bucket instead.
     pub s3: Option<S3Config>,
     /// Access keys of our S3 protocol and their secrets; none means one that is
@@ -112,7 +127,16 @@ pub(super) fn check(merged: &Merged) -> Result<StorageConfig, ConfigError> {
         },
         folder: (bucket.is_none() && !folder.is_empty()).then(|| PathBuf::from(folder)),
         resumable_expire_after: merged.span("storage.resumable_expire_after")?,
-        s3: bucket.map(|bucket| s3(merged, bucket)).transpose()?,
+        resumable_bounds: Bounds {
+            uploads: merged.number("storage.resumable_open_max")?,
+            bytes: match merged.text("storage.resumable_open_size") {
+                "unlimited" => u64::MAX,
+                _ => merged.size("storage.resumable_open_size")?,
+            },
+        },
+        s3: bucket
+            .map(|bucket| own_bucket(merged, bucket))
+            .transpose()?,
         s3_access_keys: s3_access_keys(merged)?,
         s3_region: merged.text("storage.s3_protocol.region").to_owned(),
     })
@@ -133,23 +157,33 @@ fn s3_access_keys(merged: &Merged) -> Result<Vec<(String, Secret)>, ConfigError>
     keys.collect()
 }
 
-fn s3(merged: &Merged, bucket: &str) -> Result<S3Config, ConfigError> {
+fn own_bucket(merged: &Merged, bucket: &str) -> Result<S3Config, ConfigError> {
     if bucket.is_empty() || bucket.contains('/') {
         return Err(merged.invalid("storage.url", "expected s3://bucket, without a folder"));
     }
-    let endpoint = merged.text("storage.s3.endpoint");
+    s3(merged, "storage.s3", bucket)
+}
+
+/// A bucket's section: `storage.s3`, `backup.s3`.
+pub(super) fn s3(
+    merged: &Merged,
+    section: &'static str,
+    bucket: &str,
+) -> Result<S3Config, ConfigError> {
+    let path = |name: &str| [section, ".", name].concat();
+    let endpoint = merged.text(&path("endpoint"));
     let schemes = ["http://", "https://"];
     if !endpoint.is_empty() && !schemes.iter().any(|scheme| endpoint.starts_with(scheme)) {
-        return Err(merged.invalid("storage.s3.endpoint", "expected http:// or https://"));
+        return Err(merged.invalid(&path("endpoint"), "expected http:// or https://"));
     }
-    let secret = merged.secret("storage.s3.secret_access_key");
-    let missing = || merged.invalid("storage.s3.secret_access_key", "expected a secret");
+    let secret = merged.secret(&path("secret_access_key"));
+    let missing = || merged.invalid(&path("secret_access_key"), "expected a secret");
     Ok(S3Config {
         endpoint: (!endpoint.is_empty()).then(|| endpoint.to_owned()),
-        region: merged.text("storage.s3.region").to_owned(),
+        region: merged.text(&path("region")).to_owned(),
         bucket: bucket.to_owned(),
-        access_key_id: merged.text("storage.s3.access_key_id").to_owned(),
+        access_key_id: merged.text(&path("access_key_id")).to_owned(),
         secret_access_key: secret.ok_or_else(missing)?,
-        path_style: merged.flag("storage.s3.path_style")?,
+        path_style: merged.flag(&path("path_style"))?,
     })
 }

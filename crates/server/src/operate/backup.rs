@@ -10,6 +10,7 @@ use pg::Target;
 
 use super::{Database, Search};
 use crate::app::Context;
+use crate::backup::copies::{Copies, Moved};
 use crate::backup::create::{self, Made};
 use crate::backup::files::Bytes;
 use crate::backup::restore::{self, Restored};
@@ -131,6 +132,40 @@ impl Backups {
             self.repository.remove(&gone)?;
         }
         Ok(gone)
+    }
+
+    /// Sends a backup into the bucket of copies, and removes copies there that
+    /// the settings do not keep; `latest` is the newest.
+    pub async fn send(&self, name: &str) -> Result<(Id, Moved), BackupError> {
+        let id = self.repository.find(name)?;
+        let tasks = Tasks::new();
+        let copies = self.copies(&tasks)?;
+        let moved = copies.send(&self.repository, &id).await?;
+        let keep = self.loaded.config.backup.keep;
+        copies.prune(&self.repository, keep, &self.context).await?;
+        tasks.stop().await;
+        Ok((id, moved))
+    }
+
+    /// Brings a copy into the folder; `latest` is the newest in the bucket.
+    pub async fn fetch(&self, name: &str) -> Result<(Id, Moved), BackupError> {
+        let tasks = Tasks::new();
+        let copies = self.copies(&tasks)?;
+        let id = copies.find(name).await?;
+        let moved = copies.fetch(&self.repository, &id).await?;
+        tasks.stop().await;
+        Ok((id, moved))
+    }
+
+    /// Whether there is a bucket for copies.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.loaded.config.backup.bucket.is_some()
+    }
+
+    fn copies(&self, tasks: &Tasks) -> Result<Copies, BackupError> {
+        let bucket = self.loaded.config.backup.bucket.as_ref();
+        Copies::open(bucket.ok_or(BackupError::NoBucket)?, tasks)
     }
 
     fn key(&self) -> Result<Option<Key>, BackupError> {

@@ -137,6 +137,18 @@ impl Files for OmveeFiles {
             Ok(found.map(|object| Stored { size: object.size }))
         })
     }
+
+    fn delete_folder<'a>(
+        &'a self,
+        caller: &'a Caller,
+        bucket: &'a str,
+        folder: &'a str,
+    ) -> Asked<'a, ()> {
+        Box::pin(async move {
+            let deleted = self.0.delete_folder(caller, bucket, folder).await;
+            deleted.map(|_| ()).map_err(|error| refused(&error))
+        })
+    }
 }
 
 /// Storage's refusals are the caller's; its failures are ours.

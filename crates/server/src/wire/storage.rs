@@ -61,6 +61,7 @@ pub(crate) fn room(
         config: Behaviour {
             file_size_limit: config.storage.file_size_limit,
             resumable_expire_after: config.storage.resumable_expire_after,
+            resumable_bounds: config.storage.resumable_bounds,
             url: format!("{}{PREFIX}", given.url),
         },
         requests: given.pools.1.clone(),

@@ -16,6 +16,7 @@
 
 mod connect;
 mod listing;
+mod objects;
 mod pieces;
 mod reading;
 mod writer;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use kernel::Secret;
+use kernel::{Secret, Tasks};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutPayload, RetryConfig};
@@ -37,6 +38,7 @@ use self::pieces::Manifest;
 use super::pool::Pool;
 use super::{BlobError, BlobId, Given, UNFINISHED_MAX};
 
+pub use objects::{Listed, Objects};
 pub(super) use writer::Writer;
 
 /// A request is tried this often, within so much time: longer, and the client
@@ -87,27 +89,8 @@ pub(super) struct S3 {
 
 impl S3 {
     pub(super) fn open(config: &S3Config, given: Given) -> Result<Self, BlobError> {
-        let connector = connect::Connector::new(&given.tasks)?;
-        let retry = RetryConfig {
-            max_retries: RETRIES,
-            retry_timeout: RETRY_TIME,
-            ..RetryConfig::default()
-        };
-        let mut builder = AmazonS3Builder::new()
-            .with_http_connector(connector)
-            .with_retry(retry)
-            .with_region(&config.region)
-            .with_bucket_name(&config.bucket)
-            .with_access_key_id(&config.access_key_id)
-            .with_secret_access_key(config.secret_access_key.expose())
-            .with_virtual_hosted_style_request(!config.path_style);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder
-                .with_endpoint(endpoint)
-                .with_allow_http(endpoint.starts_with("http:"));
-        }
         Ok(Self {
-            store: Arc::new(builder.build().map_err(failed)?),
+            store: Arc::new(store(config, &given.tasks)?),
             pool: Pool::start()?,
             given,
         })
@@ -250,6 +233,30 @@ impl S3 {
     fn new_id(&self) -> BlobId {
         BlobId::new(&self.given.clock, &self.given.rng)
     }
+}
+
+/// The library's client of a bucket.
+fn store(config: &S3Config, tasks: &Tasks) -> Result<AmazonS3, BlobError> {
+    let connector = connect::Connector::new(tasks)?;
+    let retry = RetryConfig {
+        max_retries: RETRIES,
+        retry_timeout: RETRY_TIME,
+        ..RetryConfig::default()
+    };
+    let mut builder = AmazonS3Builder::new()
+        .with_http_connector(connector)
+        .with_retry(retry)
+        .with_region(&config.region)
+        .with_bucket_name(&config.bucket)
+        .with_access_key_id(&config.access_key_id)
+        .with_secret_access_key(config.secret_access_key.expose())
+        .with_virtual_hosted_style_request(!config.path_style);
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder
+            .with_endpoint(endpoint)
+            .with_allow_http(endpoint.starts_with("http:"));
+    }
+    builder.build().map_err(failed)
 }
 
 fn blob(id: BlobId) -> Path {

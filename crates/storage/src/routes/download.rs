@@ -79,7 +79,7 @@ pub(super) async fn signed(room: &Storage, call: &Call, at: (&str, &str)) -> Res
     let token = call.asked("token").ok_or_else(|| {
         StorageError::malformed("querystring must have required property 'token'")
     })?;
-    let path = object(at.0, at.1)?;
+    let path = ObjectPath::of_signed_address(at.0, at.1)?;
     let claims = room.verify(&token, Scope::Download, &path)?;
     let who = Who::store(op::OBJECT_GET_SIGNED);
     send(room, call, Seen { who, path }, Some(claims.exp)).await

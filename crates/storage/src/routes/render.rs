@@ -18,6 +18,7 @@ use ring::digest::{SHA256, digest};
 use super::call::{Call, object};
 use super::download::http_date;
 use crate::error::{Result, StorageError};
+use crate::names::ObjectPath;
 use crate::render::{Accept, RenderError, Rendered, SOURCE_BYTES_MAX, Transform};
 use crate::signed::Scope;
 use crate::store::Object;
@@ -83,7 +84,7 @@ async fn signed(room: &Storage, call: &Call, at: (&str, &str)) -> Result<Wish> {
     let token = call.asked("token").ok_or_else(|| {
         StorageError::malformed("querystring must have required property 'token'")
     })?;
-    let path = object(at.0, at.1)?;
+    let path = ObjectPath::of_signed_address(at.0, at.1)?;
     let claims = room.verify(&token, Scope::Download, &path)?;
     let who = Who::store(op::RENDER_SIGNED);
     let object = room.store.object(&who, &path).await?;

@@ -45,7 +45,7 @@ pub(super) async fn one(room: &Storage, mut call: Call, at: (&str, &str)) -> Res
         "object"
     };
     let token = room.sign_download(&path, seconds, more)?;
-    let address = format!("/{door}/sign/{path}?token={token}");
+    let address = format!("/{door}/sign/{}?token={token}", path.in_signed_address());
     Ok(Json(json!({"signedURL": address})).into_response())
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn batch(room: &Storage, mut call: Call, bucket: &str) -> Resul
             .filter(|_| seen.contains(name));
         let entry = if let Some(path) = path {
             let token = room.sign_download(&path, seconds, Map::new())?;
-            let address = format!("/object/sign/{path}?token={token}");
+            let address = format!("/object/sign/{}?token={token}", path.in_signed_address());
             json!({"error": null, "path": name, "signedURL": address})
         } else {
             let error = "Either the object does not exist or you do not have access to it";

@@ -15,6 +15,7 @@ use super::form::{self, Bytestream, Upload};
 use crate::Storage;
 use crate::blobs::{BlobId, Written};
 use crate::error::{Result, StorageError};
+use crate::names::ObjectPath;
 use crate::signed::Scope;
 use crate::store::{NewObject, Object};
 use crate::who::{Who, operations as op};
@@ -34,7 +35,7 @@ pub(super) async fn create(room: &Storage, call: Call, at: (&str, &str)) -> Resu
         who,
         call,
         Target {
-            at,
+            path: object(at.0, at.1)?,
             upsert,
             owner: None,
         },
@@ -52,7 +53,7 @@ pub(super) async fn update(room: &Storage, call: Call, at: (&str, &str)) -> Resu
         who,
         call,
         Target {
-            at,
+            path: object(at.0, at.1)?,
             upsert,
             owner: None,
         },
@@ -67,10 +68,11 @@ pub(super) async fn signed(room: &Storage, call: Call, at: (&str, &str)) -> Resu
     let token = call.asked("token").ok_or_else(|| {
         StorageError::malformed("querystring must have required property 'token'")
     })?;
-    let claims = room.verify(&token, Scope::Upload, &object(at.0, at.1)?)?;
+    let path = ObjectPath::of_signed_address(at.0, at.1)?;
+    let claims = room.verify(&token, Scope::Upload, &path)?;
     let who = Who::store(op::OBJECT_UPLOAD_SIGNED);
     let target = Target {
-        at,
+        path,
         upsert: claims.upsert,
         owner: claims.owner,
     };
@@ -78,16 +80,15 @@ pub(super) async fn signed(room: &Storage, call: Call, at: (&str, &str)) -> Resu
     Ok(Json(json!({"Key": put.path.to_string()})).into_response())
 }
 
-struct Target<'a> {
-    at: (&'a str, &'a str),
+struct Target {
+    path: ObjectPath,
     upsert: bool,
     owner: Option<String>,
 }
 
-async fn take(room: &Storage, who: Who, call: Call, target: Target<'_>) -> Result<Object> {
-    let path = object(target.at.0, target.at.1)?;
+async fn take(room: &Storage, who: Who, call: Call, target: Target) -> Result<Object> {
     let length = call.body.length;
-    let mut upload = form::read(call, path).await?;
+    let mut upload = form::read(call, target.path).await?;
     upload.object.upsert = target.upsert;
     upload.object.owner = target.owner.or_else(|| who.subject());
     let own = upload.object.user_metadata.take();

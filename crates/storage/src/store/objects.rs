@@ -139,6 +139,26 @@ impl Store {
             .collect())
     }
 
+    /// Names in a folder that this one may see: the first thousand.
+    pub(crate) async fn names_in(
+        &self,
+        who: &Who,
+        bucket: &str,
+        folder: &str,
+    ) -> Result<Vec<String>> {
+        let sql = SqlBuf::fixed(
+            "SELECT name FROM storage.objects WHERE bucket_id = $1 \
+             AND name COLLATE \"C\" >= $2 AND starts_with(name, $2) \
+             ORDER BY name COLLATE \"C\" LIMIT 1000",
+        );
+        let sql = sql.bind(bucket.to_owned()).bind(folder.to_owned());
+        let rows = self.read(who, vec![sql]).await?;
+        let names = rows.iter().flat_map(Rows::iter);
+        Ok(names
+            .filter_map(|row| row.get(0).map(str::to_owned))
+            .collect())
+    }
+
     /// Ends those of these that this one may delete; says which they were.
     pub(crate) async fn delete(
         &self,

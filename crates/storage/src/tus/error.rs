@@ -43,6 +43,12 @@ pub(crate) enum TusError {
     /// More than this bucket takes, or everybody.
     #[error("Maximum size exceeded\n")]
     TooLarge,
+    /// Its owner has as many open uploads as there may be.
+    #[error("Too many unfinished uploads; finish or end some of them\n")]
+    TooMany,
+    /// Its owner's open uploads would have more bytes than they may.
+    #[error("Unfinished uploads have too many bytes together; finish or end some of them\n")]
+    TooManyBytes,
     /// More than the upload was said to have.
     #[error("The upload has more bytes than were announced\n")]
     Overrun,
@@ -96,7 +102,8 @@ impl TusError {
             Self::Gone | Self::Lost => StatusCode::GONE,
             Self::Offset => StatusCode::CONFLICT,
             Self::Locked | Self::TakenOver => StatusCode::LOCKED,
-            Self::TooLarge | Self::Overrun => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::Overrun | Self::TooManyBytes => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             // The protocol's own number; `http` knows no name for it.
             Self::Checksum => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Concatenated | Self::ReadOnly => StatusCode::FORBIDDEN,

@@ -40,7 +40,8 @@ impl<'t> Hold<'t> {
         // Nobody takes turns at uploads that are not theirs.
         tus.table.find(&asker.subject, id).await?;
         let turn = tus.turns.take(id, WAIT_MAX).await?;
-        let holder = tus.room.rng.uuid();
+        // Named by time, so that a node can tell those who died before it began.
+        let holder = BlobId::new(&tus.room.clock, &tus.room.rng).uuid();
         let late = Instant::now() + WAIT_MAX;
         let upload = loop {
             let (upload, held) = tus.table.hold(&asker.subject, id, holder).await?;

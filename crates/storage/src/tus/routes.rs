@@ -208,7 +208,12 @@ async fn create(tus: &Tus, call: Call) -> Result<Response> {
     }
     let blob = tus.room.blobs.begin_append().await;
     upload.blob = blob.map_err(|error| bytes_failed(&error))?.to_string();
-    tus.table.begin(&asker.subject, &upload).await?;
+    let bounds = tus.room.config.resumable_bounds;
+    let begun = tus.table.begin(&asker.subject, &upload, bounds).await;
+    if begun.is_err() {
+        tus.discard(&upload.blob).await;
+    }
+    begun?;
     let address = location::of(&call.parts.headers, call.base(), &upload.id);
     let with_bytes = creation.with_bytes && kind != Kind::Final;
     let first = if with_bytes || kind == Kind::Final || upload.length == Some(0) {

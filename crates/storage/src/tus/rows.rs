@@ -15,6 +15,8 @@ use super::metadata::Metadata;
 use super::objects;
 use super::upload::{Kind, Upload};
 use super::who::Subject;
+use crate::blobs::BlobId;
+use crate::room::Bounds;
 use crate::store::Store;
 use crate::who::Who;
 use crate::who::operations::TUS_PART;
@@ -32,8 +34,9 @@ const SWEPT_AT_ONCE: &str = "500";
 pub(super) struct Table {
     /// Whose statements run as the room's role.
     pub(super) store: Store,
-    /// There is no other node: whoever else seems to hold an upload is dead.
-    pub(super) alone: bool,
+    /// Holders named before this one are dead: nobody else served the bytes
+    /// when this node began. Others may have come since.
+    pub(super) alone_since: Option<BlobId>,
 }
 
 /// Who writes to an upload.
@@ -66,16 +69,29 @@ struct Found {
 }
 
 impl Table {
-    /// Writes a new upload down.
-    pub(super) async fn begin(&self, subject: &Subject, upload: &Upload) -> Result<()> {
+    /// Writes a new upload down, unless its owner has too many.
+    pub(super) async fn begin(
+        &self,
+        subject: &Subject,
+        upload: &Upload,
+        bounds: Bounds,
+    ) -> Result<()> {
         let fields = json!({
             "id": upload.id, "blob": upload.blob, "kind": upload.kind.word(), "bucket": upload.bucket,
             "name": upload.name, "concat": upload.concat, "metadata": upload.metadata.render(), "upsert": upload.upsert,
             "owner": upload.owner, "length": upload.length, "most": upload.most,
             "expires_at": upload.expires_at.to_string(),
         });
-        let begin = SqlBuf::fixed(include_str!("sql/begin.sql")).bind(fields.to_string());
-        self.run(subject, vec![begin]).await.map(|_| ())
+        let begin = SqlBuf::fixed(include_str!("sql/begin.sql"))
+            .bind(fields.to_string())
+            .bind(bounds.uploads.to_string())
+            .bind(bounds.bytes.to_string());
+        let rows = self.run(subject, vec![begin]).await?;
+        match rows.first().and_then(Rows::scalar) {
+            None => Ok(()),
+            Some("bytes") => Err(TusError::TooManyBytes),
+            Some(_) => Err(TusError::TooMany),
+        }
     }
 
     /// An upload of this caller.
@@ -96,7 +112,11 @@ impl Table {
             .bind(id.to_owned())
             .bind(holder.to_string())
             .bind(HELD_FOR.to_owned())
-            .bind(self.alone.to_string());
+            .bind(
+                self.alone_since
+                    .map_or(Uuid::nil(), BlobId::uuid)
+                    .to_string(),
+            );
         let want = SqlBuf::fixed(include_str!("sql/want.sql"))
             .bind(id.to_owned())
             .bind(holder.to_string());

@@ -18,7 +18,7 @@ use pg::{Pool, PoolConfig};
 use serde_json::{Value, json};
 use storage::blobs::{Blobs, Given};
 use storage::ports::Signer;
-use storage::{Config, Parts, Storage};
+use storage::{Bounds, Config, Parts, Storage};
 use tower::ServiceExt as _;
 
 const ANN: &str = "0d8f0c0e-3c3b-4f5e-9d42-6c9f5d3f1a01";
@@ -111,6 +111,10 @@ impl Room {
             config: Config {
                 file_size_limit: 64 << 20,
                 resumable_expire_after: std::time::Duration::from_secs(60),
+                resumable_bounds: Bounds {
+                    uploads: 100,
+                    bytes: 1 << 40,
+                },
                 url: "http://localhost/storage/v1".to_owned(),
             },
             requests: pool("authenticator"),

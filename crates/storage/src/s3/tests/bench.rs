@@ -20,7 +20,7 @@ use crate::blobs::{Blobs, Given};
 use crate::ports::{Signer, Tokens};
 use crate::s3::encode;
 use crate::s3::keys::{S3, secret_of};
-use crate::{Config, Parts, Storage};
+use crate::{Bounds, Config, Parts, Storage};
 
 pub(super) const KEY: &str = "0123456789abcdef";
 pub(super) const ANON: &str = "the-anonymous-key";
@@ -94,6 +94,10 @@ impl Bench {
                 file_size_limit: LIMIT,
                 url: "http://files.example/storage/v1".to_owned(),
                 resumable_expire_after: std::time::Duration::from_secs(60),
+                resumable_bounds: Bounds {
+                    uploads: 100,
+                    bytes: 1 << 40,
+                },
             },
             requests: pool(&db.target_as("authenticator")),
             pool: pool(&db.target()),

@@ -2,7 +2,10 @@
 
 use tokio::io::AsyncWriteExt as _;
 
+use kernel::Rng;
+
 use super::support::{Bench, OCTETS, Reply, noise};
+use crate::blobs::BlobId;
 
 const SIZE: usize = 8 << 20;
 const UPLOADS: usize = 10;
@@ -155,6 +158,27 @@ async fn who_lost_an_upload_counts_nothing_more() {
 }
 
 #[tokio::test]
+async fn who_came_later_to_the_same_folder_is_not_taken_for_dead() {
+    let bench = Bench::new().await;
+    let path = bench.create("ann", "photos/x", 3).await;
+    // Another node that serves this folder as well: its holders are named after
+    // the moment when this one had the folder to itself.
+    let later = BlobId::new(&bench.clock, &Rng::system());
+    let held = format!(
+        "UPDATE storage_engine.tus_uploads SET holder = '{later}', held_until = now() + interval '1 hour'"
+    );
+    bench.script(&held).await;
+    bench.patch("ann", &path, 0, b"abc").await.is(423);
+    assert_eq!(
+        bench
+            .value("SELECT wanted FROM storage_engine.tus_uploads")
+            .await,
+        "t"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn bytes_that_are_lost_end_an_upload() {
     let bench = Bench::new().await;
     let path = bench.create("ann", "photos/x", 10).await;
@@ -184,7 +208,7 @@ async fn a_server_that_died_before_the_object_is_no_loss() {
         .script(
             "SET storage.allow_delete_query = 'true'; DELETE FROM storage.objects; DELETE FROM storage_engine.removed; \
              UPDATE storage_engine.tus_uploads SET finished_at = NULL, \
-             holder = gen_random_uuid(), held_until = now() + interval '1 hour'",
+             holder = '019aa000-0000-7000-8000-000000000000', held_until = now() + interval '1 hour'",
         )
         .await;
     assert_eq!(bench.offset("ann", &path).await, 3);

@@ -1,6 +1,6 @@
 //! Whose an upload is.
 
-use super::support::{Bench, OCTETS, metadata, token};
+use super::support::{BOUNDS, Bench, LIMIT, OCTETS, metadata, token};
 
 #[tokio::test]
 async fn nobody_else_sees_or_touches_an_upload() {
@@ -111,5 +111,101 @@ async fn a_signature_speaks_for_one_object() {
     assert_eq!(bench.value(owner).await, "ann");
     // It does not allow replacing.
     make(&good).await.is(409);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_owner_has_no_more_than_so_many_open() {
+    let bench = Bench::new().await;
+    let mut paths = Vec::new();
+    for number in 0..BOUNDS.uploads {
+        paths.push(bench.create("ann", &format!("photos/{number}"), 3).await);
+    }
+    let begin = async |who: &str, what: &str, to: &str, head: &[(&str, &str)]| {
+        let about = metadata(to, &[]);
+        let head = [&[("upload-metadata", about.as_str())], head].concat();
+        bench.ask(who, &format!("POST {what}"), &head, b"").await
+    };
+    let three = [("upload-length", "3")];
+    let plain = "/upload/resumable";
+    let refused = begin("ann", plain, "photos/more", &three).await.is(429);
+    assert!(
+        refused.body.contains("Too many unfinished uploads"),
+        "{refused:?}"
+    );
+    // Nor by a signature that she gave out; and nothing is left of either.
+    let signature = token("photos/more", "upload", 60);
+    let signed = [("upload-length", "3"), ("x-signature", signature.as_str())];
+    begin("nobody", "/upload/resumable/sign", "photos/more", &signed)
+        .await
+        .is(429);
+    assert_eq!(
+        bench.room.blobs.unfinished().await.unwrap().len(),
+        paths.len()
+    );
+    // Others are not concerned, and what is finished or ended makes room.
+    begin("bob", plain, "photos/bob", &three).await.is(201);
+    bench.patch("ann", &paths[0], 0, b"abc").await.is(204);
+    begin("ann", plain, "photos/more", &three).await.is(201);
+    begin("ann", plain, "photos/even", &three).await.is(429);
+    bench
+        .ask("ann", &format!("DELETE {}", paths[1]), &[], b"")
+        .await
+        .is(204);
+    begin("ann", plain, "photos/even", &three).await.is(201);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_announced_are_counted_together() {
+    let bench = Bench::new().await;
+    let begin = async |to: &str, length: (&str, &str)| {
+        let about = metadata(to, &[]);
+        let head = [("upload-metadata", about.as_str()), length];
+        bench.ask("ann", "POST /upload/resumable", &head, b"").await
+    };
+    let most = LIMIT.to_string();
+    for number in 0..BOUNDS.bytes / LIMIT - 1 {
+        let to = format!("photos/{number}");
+        begin(&to, ("upload-length", &most)).await.is(201);
+    }
+    // Without a length it is as long as it may become.
+    let deferred = begin("photos/deferred", ("upload-defer-length", "1"))
+        .await
+        .is(201);
+    let refused = begin("photos/more", ("upload-length", "1")).await.is(413);
+    assert!(
+        refused.body.contains("too many bytes together"),
+        "{refused:?}"
+    );
+    begin("photos/none", ("upload-length", "0")).await.is(201);
+    // Once it is known how long it is, there is room.
+    let path = deferred.path();
+    let head = [("upload-length", "5")];
+    bench
+        .patch_with("ann", &path, 0, &head, b"abc")
+        .await
+        .is(204);
+    begin("photos/more", ("upload-length", "1")).await.is(201);
+    bench.end().await;
+}
+
+/// Those who begin at the same time do not see each other's rows.
+#[tokio::test]
+async fn the_bound_holds_for_those_who_begin_at_once() {
+    let bench = Bench::new().await;
+    let about = metadata("photos/x", &[]);
+    let head = [("upload-metadata", about.as_str()), ("upload-length", "3")];
+    let asked =
+        (0..3 * BOUNDS.uploads).map(|_| bench.ask("ann", "POST /upload/resumable", &head, b""));
+    let replies = futures_util::future::join_all(asked).await;
+    let begun = replies.iter().filter(|reply| reply.status == 201).count();
+    assert_eq!(u64::try_from(begun).unwrap(), BOUNDS.uploads);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| matches!(reply.status, 201 | 429)),
+        "{replies:?}"
+    );
     bench.end().await;
 }

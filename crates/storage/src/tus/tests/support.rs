@@ -24,11 +24,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::blobs::{BlobId, Blobs, Given};
 use crate::ports::Signer;
-use crate::room::{Config, Parts, Storage};
+use crate::room::{Bounds, Config, Parts, Storage};
 use crate::tus::Tus;
 
 /// The largest object.
 pub(super) const LIMIT: u64 = 64 << 20;
+/// What one owner may have open: enough for every other test.
+pub(super) const BOUNDS: Bounds = Bounds {
+    uploads: 12,
+    bytes: 4 * LIMIT,
+};
 /// For how long uploads wait.
 pub(super) const EXPIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
 const BUCKETS: &str = "
@@ -90,6 +95,7 @@ impl Bench {
             config: Config {
                 file_size_limit: LIMIT,
                 resumable_expire_after: EXPIRE_AFTER,
+                resumable_bounds: BOUNDS,
                 url: String::new(),
             },
             requests: pool(db.target_as("authenticator")),
@@ -103,7 +109,7 @@ impl Bench {
             clock: clock.clone(),
             rng,
         });
-        let tus = Tus::start(Arc::clone(&room), true);
+        let tus = Tus::start(Arc::clone(&room), room.blobs.alone_since());
         let address = serve(Arc::clone(&tus).router(), &tasks).await;
         Self {
             db,
@@ -120,7 +126,7 @@ impl Bench {
     pub(super) async fn second_node(&mut self) -> SocketAddr {
         let mut addresses = Vec::new();
         for _ in 0..2 {
-            let node = Tus::start(Arc::clone(&self.room), false);
+            let node = Tus::start(Arc::clone(&self.room), None);
             addresses.push(serve(node.router(), &self.tasks).await);
         }
         self.address = addresses.remove(0);
