@@ -15,6 +15,7 @@ mod backup;
 mod backup_bucket;
 mod backup_load;
 mod backup_serve;
+mod boxes;
 mod bucket;
 mod cli;
 mod cli_jobs;

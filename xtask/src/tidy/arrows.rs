@@ -77,7 +77,14 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "sandbox",
         may: &["kernel"],
-        never: &["anyhow", "axum", "clap", "hyper", "postgres-protocol", "tower"],
+        never: &[
+            "anyhow",
+            "axum",
+            "clap",
+            "hyper",
+            "postgres-protocol",
+            "tower",
+        ],
     },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
@@ -93,6 +100,11 @@ const RULES: &[Rule] = &[
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
     Rule {
+        krate: "lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
         krate: "omvee",
         may: &["kernel", "pg", "storage"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
@@ -104,6 +116,7 @@ const RULES: &[Rule] = &[
             "drama",
             "jobs",
             "kernel",
+            "lovable",
             "models",
             "omvee",
             "open_lovable",
@@ -145,7 +158,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "benches",
-        may: &["jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions"],
+        may: &[
+            "jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions",
+        ],
         never: &["clap"],
     },
     Rule {

@@ -1,6 +1,7 @@
 //! The apps that are asked for: what each is built from, and where it is.
 
 pub(crate) mod drama;
+pub(crate) mod lovable;
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::gateway::{Access, Bodies, Dialect, Room, routed};
 pub(crate) fn histories(config: &Config) -> impl Iterator<Item = &'static AppHistory> {
     let omvee = config.apps.omvee.then_some(&omvee::HISTORY);
     let drama = config.apps.drama.then_some(&::drama::HISTORY);
-    omvee.into_iter().chain(drama)
+    let lovable = config.apps.lovable.map(|_| &::lovable::HISTORY);
+    omvee.into_iter().chain(drama).chain(lovable)
 }
 
 /// Open Lovable's v2 API. It needs sessions and jobs, so there is none where
