@@ -82,7 +82,7 @@ impl Models {
         if let Some(session) = asker.session {
             self.own_session(&asker, session).await?;
         }
-        let cache = self.cache_key(&plan, &asker, &identity, &request);
+        let cache = Self::cache_key(&plan, &asker, &identity, &request);
         if let Some((key, _)) = &cache
             && let Some(kept) = self.cached(key).await
         {
@@ -133,7 +133,6 @@ impl Models {
     }
 
     fn cache_key(
-        &self,
         plan: &Plan,
         asker: &Asker,
         identity: &Identity,
@@ -221,7 +220,7 @@ impl Models {
                 .one_try(&mut asking, &candidate, &mut meter, last)
                 .await
             {
-                Ok(begun) => return Ok(under_way(begun, failed, candidate, meter)),
+                Ok(begun) => return Ok(under_way(begun, failed, &candidate, meter)),
                 Err(Failure::Shut(error)) if tries.skip() => {
                     failed.push_back(attempt(tries.number(), &candidate, &error));
                     continue;
@@ -257,7 +256,7 @@ impl Models {
         candidate: &Candidate,
         meter: &mut Meter,
         last: bool,
-    ) -> Result<Said, Failure> {
+    ) -> Result<Spoke, Failure> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
             let message = "the provider is not configured";
             return Err(Failure::Shut(ModelError::new(
@@ -280,9 +279,9 @@ impl Models {
         port.gate
             .report(now(), said.as_ref().err().map(|error| error.kind));
         let (stream, said) = said.map_err(Failure::Tried)?;
-        Ok(Said {
+        Ok(Spoke {
             stream,
-            said,
+            words: said,
             place,
         })
     }
@@ -358,9 +357,9 @@ enum Failure {
 }
 
 /// A try that has said something.
-struct Said {
+struct Spoke {
     stream: ChatStream,
-    said: VecDeque<ChatEvent>,
+    words: VecDeque<ChatEvent>,
     place: Place,
 }
 
@@ -410,9 +409,9 @@ struct Rest {
 }
 
 fn under_way(
-    begun: Said,
+    begun: Spoke,
     failed: VecDeque<ChatEvent>,
-    candidate: Candidate,
+    candidate: &Candidate,
     meter: Meter,
 ) -> Answer {
     let head = Head {
@@ -424,7 +423,7 @@ fn under_way(
     };
     let receipt = Arc::clone(meter.receipt());
     let mut waiting = failed;
-    waiting.extend(begun.said);
+    waiting.extend(begun.words);
     let rest = Rest {
         waiting,
         stream: begun.stream,

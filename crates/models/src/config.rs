@@ -202,7 +202,7 @@ impl Config {
             });
         }
         for (name, role) in raw.roles {
-            let routes = role_routes(role).map_err(|why| format!("ai.roles.{name}: {why}"))?;
+            let routes = role_routes(&role).map_err(|why| format!("ai.roles.{name}: {why}"))?;
             map.roles.insert(name, routes);
         }
         usual_roles(&mut map, &raw.local);
@@ -331,7 +331,7 @@ fn is_local(url: &str) -> bool {
     }
 }
 
-fn role_routes(role: RawRole) -> Result<RoleRoutes, String> {
+fn role_routes(role: &RawRole) -> Result<RoleRoutes, String> {
     let mut routes = RoleRoutes::parse(&role.routes)?;
     routes.cache = role.cache;
     routes.max_tokens = role.max_tokens;
@@ -390,6 +390,7 @@ fn script() -> Door {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use crate::error::ModelErrorKind;
     use crate::route::{Needs, plan};

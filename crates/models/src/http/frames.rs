@@ -8,7 +8,7 @@ use crate::ask::Answer;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, ChatStream};
 
-/// `data:` alone, as OpenAI's chat has it.
+/// `data:` alone, as `OpenAI`'s chat has it.
 pub(super) fn data(value: &Value) -> Bytes {
     Bytes::from(format!("data: {value}\n\n"))
 }
