@@ -31,7 +31,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kernel::{BadToken, Caller};
 use serde_json::Value;
 
-use crate::ask::{Answer, Head};
+use crate::answer::{Answer, Head};
 use crate::asker::Asker;
 use crate::chat::ChatRequest;
 use crate::demo::LABEL;

@@ -190,6 +190,7 @@ impl App {
             keys.shared_secret(),
             context.clock.clone(),
         );
+        let preview_origins = format!("{}://*.{}", config.sandbox.preview.scheme, links.domain());
         let mut warnings = Vec::new();
         let work = match work {
             Some(target) => {
@@ -230,8 +231,22 @@ impl App {
             }
             None => None,
         };
+        let lovable = wire::apps::lovable::Given {
+            requests: &data.pool,
+            work: work.as_ref(),
+            models: models.as_ref(),
+            tasks: &front,
+            clock: context.clock.clone(),
+            rng: context.rng.clone(),
+            publishable_key: keys.printed().publishable_key.expose().to_owned(),
+            preview_origins,
+        };
+        let lovable = wire::apps::lovable::app(&config, lovable);
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
-        let rooms = rooms.with_models(models);
+        let rooms = rooms
+            .with_drama(&config, &data, &context.rng)
+            .with_models(models)
+            .with_lovable(lovable);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
@@ -272,6 +287,13 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the builder page is, where its app is asked for.
+    #[must_use]
+    pub fn builder_url(&self) -> Option<String> {
+        let asked = self.config.apps.lovable.is_some();
+        asked.then(|| [self.url().as_str(), "/lovable"].concat())
     }
 
     /// Where mails that are not sent can be seen.

@@ -149,10 +149,23 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// The drama generator's asset library.
+    pub drama: bool,
+    /// The lovable clone: the builder page and the original's web socket.
+    pub lovable: Option<LovableConfig>,
     /// OMVEE's projects and uploads.
     pub omvee: bool,
     /// Open Lovable's v2 API.
     pub open_lovable: Option<OpenLovableConfig>,
+}
+
+/// The lovable clone.
+#[derive(Clone, Copy, Debug)]
+pub struct LovableConfig {
+    /// Let callers without a token in, all as one owner.
+    pub open: bool,
+    /// Jobs of turns that this process works on at once.
+    pub at_once: usize,
 }
 
 /// Open Lovable's v2 API.

@@ -77,13 +77,30 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "sandbox",
         may: &["kernel"],
-        never: &["anyhow", "axum", "clap", "hyper", "postgres-protocol", "tower"],
+        never: &[
+            "anyhow",
+            "axum",
+            "clap",
+            "hyper",
+            "postgres-protocol",
+            "tower",
+        ],
     },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
     // which mounts it. So an app that needs more than clients have does not build.
     Rule {
         krate: "open_lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
+        krate: "drama",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
+        krate: "lovable",
         may: &["jobs", "kernel", "pg", "sessions"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
@@ -96,8 +113,10 @@ const RULES: &[Rule] = &[
         krate: "server",
         may: &[
             "auth",
+            "drama",
             "jobs",
             "kernel",
+            "lovable",
             "models",
             "omvee",
             "open_lovable",
@@ -139,7 +158,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "benches",
-        may: &["jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions"],
+        may: &[
+            "jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions",
+        ],
         never: &["clap"],
     },
     Rule {
@@ -202,12 +223,14 @@ pub(super) fn check(files: &[File]) -> Vec<Complaint> {
         for (dependency, value) in dependencies(table) {
             complaints.extend(manifest.dependency(rule, &names, dependency, value));
         }
-        if table
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool)
-            != Some(true)
-        {
+        let lints = table.get("lints");
+        let shared = lints.and_then(|lints| lints.get("workspace"));
+        // What it needs of the kernel has no safe form, and `forbid` cannot be relaxed.
+        let own = rule.krate == "sandbox"
+            && lints
+                .and_then(|lints| lints.get("rust")?.get("unsafe_code")?.as_str())
+                .is_some_and(|level| level == "deny");
+        if !own && shared.and_then(toml::Value::as_bool) != Some(true) {
             complaints.push(manifest.complaint(
                 "[lints]",
                 "the crate does not take the workspace's lints".to_owned(),

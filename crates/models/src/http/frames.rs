@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
 
-use crate::ask::Answer;
+use crate::answer::Answer;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, ChatStream};
 

@@ -233,7 +233,8 @@ impl Decoder for Answer {
         let Some(mut stop) = self.stop.take() else {
             return Ok(());
         };
-        if stop == StopReason::End && self.tools.any() {
+        // Whatever word the server has for it.
+        if matches!(stop, StopReason::End | StopReason::Other) && self.tools.any() {
             stop = StopReason::ToolUse;
         }
         self.tools.finish(stop, &mut out.events)?;

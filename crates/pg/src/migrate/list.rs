@@ -78,4 +78,5 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(59, "ai", "0059_ai.sql"),
     migration!(60, "ai_engine", "0060_ai_engine.sql"),
     migration!(61, "sandboxes", "0061_sandboxes.sql"),
+    migration!(62, "work_events_together", "0062_work_events_together.sql"),
 ];

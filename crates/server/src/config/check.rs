@@ -12,8 +12,8 @@ use kernel::Secret;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
-    JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd, sandbox, storage,
+    JwtSecret, LogConfig, LogFormat, LogRequests, LovableConfig, Mode, OpenApiMode,
+    OpenLovableConfig, RateConfig, RestConfig, TxEnd, sandbox, storage,
 };
 use super::{ai, backup};
 use crate::gateway::RolePath;
@@ -66,14 +66,31 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
+            "drama" => apps.drama = true,
+            "lovable" => {
+                apps.lovable = Some(LovableConfig {
+                    open: merged.flag("apps.lovable.open")?,
+                    at_once: at_once(merged)?,
+                });
+            }
             "omvee" => apps.omvee = true,
             _ => {
-                let known = "expected names of: omvee, open_lovable";
+                let known = "expected names of: drama, lovable, omvee, open_lovable";
                 return Err(merged.invalid("apps.enabled", known));
             }
         }
     }
     Ok(apps)
+}
+
+/// At least one, and no more than a machine has use for.
+fn at_once(merged: &Merged) -> Result<usize, ConfigError> {
+    const MOST: usize = 256;
+    let path = "apps.lovable.at_once";
+    match merged.number(path)? {
+        n @ 1..=MOST => Ok(n),
+        _ => Err(merged.invalid(path, "expected 1 to 256")),
+    }
 }
 
 fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {

@@ -363,12 +363,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The key in `?apikey=`. A filter on a column of that name is left alone:
-/// keys begin with `sb_` or `fbk_` or, being tokens, with `ey`.
+/// The key in `?apikey=`, or in `?auth_token=` for web sockets of clients that
+/// call it so. A filter on a column of that name is left alone: keys begin with `sb_` or `fbk_` or, being tokens, with `ey`.
 pub(crate) fn key_in_query(query: &str) -> Option<&str> {
     query
         .split('&')
-        .find_map(|pair| pair.strip_prefix("apikey="))
+        .find_map(|pair| {
+            let named = |name| pair.strip_prefix(name);
+            named("apikey=").or_else(|| named("auth_token="))
+        })
         .filter(|key| {
             [OPAQUE_PREFIX, api_keys::PREFIX, "ey"]
                 .iter()

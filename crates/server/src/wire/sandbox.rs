@@ -57,6 +57,7 @@ pub(crate) async fn given(
     if !strength.isolated() && !config.sandbox.insecure {
         return Err(strength.notes.join("; "));
     }
+    let preview_domain = links.domain();
     let links = Arc::clone(links);
     Ok(Some(Given {
         runner: Arc::new(Engines {
@@ -66,6 +67,7 @@ pub(crate) async fn given(
             tasks: tasks.clone(),
         }),
         machine,
+        preview_domain,
         preview: Arc::new(move |id, port, private| links.url(id, port, private)),
         behaviour: Behaviour {
             lives: config.sandbox.lives,
@@ -378,7 +380,7 @@ impl Control for Spoken {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.process.lock().await.close_stdin();
+            self.process.lock().await.close_stdin().await;
             Ok(())
         })
     }
