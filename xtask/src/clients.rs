@@ -41,6 +41,7 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
             "--test-reporter=spec",
             "suite.test.js",
             "resumable.test.js",
+            "e2b.test.js",
         ])
         .env("FERROBASE_BIN", repo.binary());
     steps.command("supabase-js", &mut tests);

@@ -43,7 +43,9 @@ pub struct Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +110,7 @@ impl Models {
         let asking = Asking {
             plan,
             request,
-            token: asker.token,
+            token: asker.token.map(|token| (token, opening.digest)),
             held: estimate,
         };
         self.answer(asking, meter).await
@@ -215,7 +217,10 @@ impl Models {
                 return Err(self.give_up(meter, error).await);
             };
             let last = tries.at() + 1 == asking.plan.chain.len();
-            let error = match self.one_try(&mut asking, &candidate, &mut meter, last).await {
+            let error = match self
+                .one_try(&mut asking, &candidate, &mut meter, last)
+                .await
+            {
                 Ok(begun) => return Ok(under_way(begun, failed, candidate, meter)),
                 Err(Failure::Shut(error)) if tries.skip() => {
                     failed.push_back(attempt(tries.number(), &candidate, &error));
@@ -255,19 +260,25 @@ impl Models {
     ) -> Result<Said, Failure> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
             let message = "the provider is not configured";
-            return Err(Failure::Shut(ModelError::new(ModelErrorKind::NoProvider, message)));
+            return Err(Failure::Shut(ModelError::new(
+                ModelErrorKind::NoProvider,
+                message,
+            )));
         };
         let now = || self.books.clock.now();
         let place = port.gate.enter(now(), !last).await.map_err(Failure::Shut)?;
-        self.hold_more(asking, candidate, meter).await.map_err(Failure::Refused)?;
+        self.hold_more(asking, candidate, meter)
+            .await
+            .map_err(Failure::Refused)?;
         meter.attempt(candidate);
         let call = Call {
             model: candidate.route.model.to_string(),
             request: Arc::new(asking.request_for(candidate)),
-            token: asking.token,
+            token: asking.token_for(candidate),
         };
         let said = first_words(port.wire.chat(call).await, meter).await;
-        port.gate.report(now(), said.as_ref().err().map(|error| error.kind));
+        port.gate
+            .report(now(), said.as_ref().err().map(|error| error.kind));
         let (stream, said) = said.map_err(Failure::Tried)?;
         Ok(Said {
             stream,
@@ -306,16 +317,27 @@ impl Models {
 struct Asking {
     plan: Plan,
     request: ChatRequest,
-    token: Option<Uuid>,
+    /// The step's token with the digest of the request.
+    token: Option<(Uuid, String)>,
     held: Estimate,
 }
 
 impl Asking {
+    /// What a provider knows the call by: the same at every try, another for
+    /// another body, as the repair of an answer or another model has it.
+    fn token_for(&self, candidate: &Candidate) -> Option<Uuid> {
+        let (token, digest) = self.token.as_ref()?;
+        Some(cache::derived(*token, digest, &candidate.route))
+    }
+
     /// The request with the output that was reserved as its limit, where the
     /// model's own limit is known: others may refuse a number they cannot reach.
     fn request_for(&self, candidate: &Candidate) -> ChatRequest {
         let mut request = self.request.clone();
-        let known = candidate.model.as_ref().is_some_and(|model| model.output.is_some());
+        let known = candidate
+            .model
+            .as_ref()
+            .is_some_and(|model| model.output.is_some());
         let asked = request.max_tokens.or(self.plan.max_tokens);
         if asked.is_some() || known {
             let most = budget::output_tokens(candidate, asked);

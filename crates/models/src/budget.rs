@@ -178,7 +178,13 @@ mod tests {
         let bill = bill(&candidate(false, false), &usage(1_000_000, 0), today());
         assert_eq!(bill.cost, None);
         assert!((bill.charged - ASSUMED.input).abs() < 1e-9);
-        let sum = add(bill, Bill { cost: Some(1.0), charged: 1.0 });
+        let sum = add(
+            bill,
+            Bill {
+                cost: Some(1.0),
+                charged: 1.0,
+            },
+        );
         assert_eq!(sum.cost, None, "part of it is unknown");
     }
 
@@ -186,9 +192,15 @@ mod tests {
     fn what_the_provider_says_wins_and_what_is_ours_is_free() {
         let mut said = usage(1_000_000, 0);
         said.cost = Some(0.25);
-        assert_eq!(bill(&candidate(true, false), &said, today()).cost, Some(0.25));
+        assert_eq!(
+            bill(&candidate(true, false), &said, today()).cost,
+            Some(0.25)
+        );
         said.cost = Some(f64::NAN);
-        assert_eq!(bill(&candidate(true, false), &said, today()).cost, Some(1.0));
+        assert_eq!(
+            bill(&candidate(true, false), &said, today()).cost,
+            Some(1.0)
+        );
         let free = bill(&candidate(false, true), &usage(5, 5), today());
         assert_eq!((free.cost, free.charged), (Some(0.0), 0.0));
     }
@@ -198,7 +210,10 @@ mod tests {
         let one = candidate(true, false);
         let output = output_tokens(&one, Some(5000));
         assert_eq!(output, 100, "the model has no more");
-        assert_eq!(output_tokens(&candidate(false, false), None), u64::from(OUTPUT_TOKENS));
+        assert_eq!(
+            output_tokens(&candidate(false, false), None),
+            u64::from(OUTPUT_TOKENS)
+        );
         let estimate = estimate(&one, 50, output, today());
         let real = bill(&one, &usage(50, 100), today());
         assert!(estimate.cost >= real.charged && estimate.tokens >= 150);

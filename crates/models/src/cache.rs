@@ -6,13 +6,14 @@
 
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::chat::ChatRequest;
 use crate::route::Route;
 
 /// An answer longer than this is not kept, neither for its token nor in the
 /// cache: rows are no place for it.
-pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Tells the requests of one token apart.
 pub(crate) fn of_request(request: &ChatRequest) -> String {
@@ -31,6 +32,17 @@ pub(crate) fn key(owner: Option<&str>, role: &str, route: &Route, request: &Chat
         object.remove("target");
     }
     hex(&json!([owner, role, route.to_string(), asked]))
+}
+
+/// What a provider knows a call of a memoised step by.
+pub(crate) fn derived(token: Uuid, digest_of_request: &str, route: &Route) -> Uuid {
+    let text = format!("{token} {digest_of_request} {route}");
+    let hash = digest(&SHA256, text.as_bytes());
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(hash.as_ref()) {
+        *to = *from;
+    }
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 fn hex(value: &Value) -> String {
@@ -82,7 +94,10 @@ mod tests {
         let mine = key(Some("me"), "anon", &route, &request);
         assert_ne!(mine, key(Some("you"), "anon", &route, &request));
         assert_ne!(mine, key(None, "anon", &route, &request));
-        assert_ne!(key(None, "anon", &route, &request), key(None, "service_role", &route, &request));
+        assert_ne!(
+            key(None, "anon", &route, &request),
+            key(None, "service_role", &route, &request)
+        );
         let other = Route::parse("a/y").unwrap();
         assert_ne!(mine, key(Some("me"), "anon", &other, &request));
         let again = ChatRequest::to("another_role").user("hello");

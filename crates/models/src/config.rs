@@ -31,7 +31,10 @@ const USUAL: &[(&str, &[&str])] = &[
     ("fast", SMALL),
     (
         "embed",
-        &["openai/text-embedding-3-small", "google/gemini-embedding-001"],
+        &[
+            "openai/text-embedding-3-small",
+            "google/gemini-embedding-001",
+        ],
     ),
 ];
 const LARGE: &[&str] = &[
@@ -159,18 +162,26 @@ impl Config {
         for (name, env) in WELL_KNOWN {
             let key = raw.env.iter().find(|(known, _)| known == env);
             if let Some((_, key)) = key {
-                named.entry((*name).to_owned()).or_default().key.get_or_insert_with(|| key.clone());
+                named
+                    .entry((*name).to_owned())
+                    .or_default()
+                    .key
+                    .get_or_insert_with(|| key.clone());
             }
         }
         for local in &raw.local {
-            named.entry(local.name.clone()).or_insert_with(|| RawProvider {
-                kind: Some(WireKind::OpenaiChat),
-                url: Some(local.url.clone()),
-                ..RawProvider::default()
-            });
+            named
+                .entry(local.name.clone())
+                .or_insert_with(|| RawProvider {
+                    kind: Some(WireKind::OpenaiChat),
+                    url: Some(local.url.clone()),
+                    ..RawProvider::default()
+                });
         }
         if named.len() > PROVIDERS_MAX || raw.roles.len() > ROLES_MAX {
-            return Err(format!("at most {PROVIDERS_MAX} providers and {ROLES_MAX} roles"));
+            return Err(format!(
+                "at most {PROVIDERS_MAX} providers and {ROLES_MAX} roles"
+            ));
         }
         for (name, said) in named {
             let (door, vendor) = door(&name, said, &raw.env)?;
@@ -220,18 +231,16 @@ pub fn usual_key_names() -> impl Iterator<Item = &'static str> {
     WELL_KNOWN.iter().map(|(_, env)| *env)
 }
 
-fn door(
-    name: &str,
-    said: RawProvider,
-    env: &[(String, Secret)],
-) -> Result<(Door, Vendor), String> {
+fn door(name: &str, said: RawProvider, env: &[(String, Secret)]) -> Result<(Door, Vendor), String> {
     let wrong = |why: &str| Err(format!("ai.providers.{name}: {why}"));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name == DEMO || !name.chars().all(plain) {
         return wrong("a name has letters, digits, `-`, `_` and `.`, and is not `demo`");
     }
     let Some(kind) = said.kind.or_else(|| usual_kind(name)) else {
-        return wrong("expected `kind`: anthropic, openai, openai-compatible, openrouter, gemini or replicate");
+        return wrong(
+            "expected `kind`: anthropic, openai, openai-compatible, openrouter, gemini or replicate",
+        );
     };
     if kind == WireKind::Demo {
         return wrong("the script needs no provider of its own");
@@ -244,7 +253,11 @@ fn door(
     let mut provider = Provider::new(name, kind, url);
     provider.key = match said.key {
         None => None,
-        Some(key) => match key.expose().strip_prefix("env(").and_then(|k| k.strip_suffix(')')) {
+        Some(key) => match key
+            .expose()
+            .strip_prefix("env(")
+            .and_then(|k| k.strip_suffix(')'))
+        {
             None => Some(key),
             Some(variable) => {
                 let Some((_, key)) = env.iter().find(|(known, _)| known == variable) else {
@@ -416,9 +429,15 @@ mod tests {
         let mut raw = raw("");
         raw.env = vec![("ANTHROPIC_API_KEY".to_owned(), Secret::new("sk"))];
         let config = Config::check(raw).unwrap();
-        assert_eq!(first(&config, "coder").unwrap(), "anthropic/claude-sonnet-4-5");
+        assert_eq!(
+            first(&config, "coder").unwrap(),
+            "anthropic/claude-sonnet-4-5"
+        );
         assert_eq!(first(&config, "poet"), Err(ModelErrorKind::NotFound));
-        assert_eq!(first(&config, "demo/scripted-1").unwrap(), "demo/scripted-1");
+        assert_eq!(
+            first(&config, "demo/scripted-1").unwrap(),
+            "demo/scripted-1"
+        );
     }
 
     #[test]
@@ -432,7 +451,11 @@ mod tests {
             routes = [\"mine/x\"]
         ";
         let mut said = raw(text);
-        assert!(Config::check(said.clone()).unwrap_err().contains("variable"));
+        assert!(
+            Config::check(said.clone())
+                .unwrap_err()
+                .contains("variable")
+        );
         said.env = vec![("MY_KEY".to_owned(), Secret::new("the key"))];
         let config = Config::check(said).unwrap();
         assert_eq!(first(&config, "coder").unwrap(), "mine/x");
@@ -466,7 +489,10 @@ mod tests {
             ("[providers.x]\nurl = \"http://h\"", "kind"),
             ("[providers.x]\nkind = \"demo\"", "script"),
             ("[providers.demo]\nkind = \"anthropic\"", "demo"),
-            ("[providers.x]\nkind = \"anthropic\"\nurl = \"ftp://h\"", "https"),
+            (
+                "[providers.x]\nkind = \"anthropic\"\nurl = \"ftp://h\"",
+                "https",
+            ),
             ("[roles.r]\nroutes = [\"demo/scripted-1\"]", "script"),
             ("[roles.r]\nroutes = []", "ai.roles.r"),
         ] {

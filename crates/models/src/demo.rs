@@ -21,8 +21,8 @@ use crate::event::{ChatEvent, ChatStream, StopReason};
 use crate::route::{DEMO, DEMO_MODEL};
 use crate::usage::Usage;
 use crate::wires::{Call, EmbedCall, Embeddings, Wire};
-pub(crate) use script::LABEL;
 use script::Changes;
+pub(crate) use script::LABEL;
 
 /// Its only way to make vectors.
 pub(crate) const EMBED_MODEL: &str = "hash-384";
@@ -53,7 +53,10 @@ impl Wire for Script {
                 let message = format!("the demo makes vectors by `{EMBED_MODEL}` only");
                 return Err(ModelError::new(ModelErrorKind::NotFound, message).of(DEMO));
             }
-            if call.dimensions.is_some_and(|many| many as usize != hash::DIMENSIONS) {
+            if call
+                .dimensions
+                .is_some_and(|many| many as usize != hash::DIMENSIONS)
+            {
                 let message = "its vectors have 384 dimensions";
                 return Err(ModelError::new(ModelErrorKind::BadRequest, message).of(DEMO));
             }
@@ -106,10 +109,16 @@ fn text_for(request: &ChatRequest) -> String {
     if let Some(schema) = &request.schema {
         return match in_shape(schema, script::answer(&prompt)) {
             Some(value) => value.to_string(),
-            None => format!("{LABEL} I am a script and cannot answer in the shape `{}`.", schema.name),
+            None => format!(
+                "{LABEL} I am a script and cannot answer in the shape `{}`.",
+                schema.name
+            ),
         };
     }
-    let wants_files = request.system.as_deref().is_some_and(|text| text.contains("<file path="));
+    let wants_files = request
+        .system
+        .as_deref()
+        .is_some_and(|text| text.contains("<file path="));
     if wants_files {
         return in_blocks(&script::answer(&prompt));
     }
@@ -124,9 +133,11 @@ fn in_shape(schema: &OutputSchema, changes: Changes) -> Option<Value> {
     for name in wanted.keys() {
         let member = match name.as_str() {
             "plan" => Value::String(changes.plan.clone()),
-            "files" => changes.files.iter().map(|file| {
-                serde_json::json!({"path": file.path, "content": file.content})
-            }).collect(),
+            "files" => changes
+                .files
+                .iter()
+                .map(|file| serde_json::json!({"path": file.path, "content": file.content}))
+                .collect(),
             "deleted_files" => Value::Array(Vec::new()),
             // Unchanged.
             "package_json" => Value::String(String::new()),
@@ -158,17 +169,24 @@ mod tests {
     fn schema(members: &[&str]) -> OutputSchema {
         let members = members.iter().map(|name| ((*name).to_owned(), json!({})));
         let members: Map<_, _> = members.collect();
-        OutputSchema::strict("code_changes", json!({"type": "object", "properties": members}))
+        OutputSchema::strict(
+            "code_changes",
+            json!({"type": "object", "properties": members}),
+        )
     }
 
     #[test]
     fn a_schema_of_files_is_filled_and_no_other() {
         let all = ["plan", "files", "deleted_files", "package_json"];
-        let request = ChatRequest::to("coder").user("a todo app").schema(schema(&all));
+        let request = ChatRequest::to("coder")
+            .user("a todo app")
+            .schema(schema(&all));
         let value: Value = serde_json::from_str(&text_for(&request)).unwrap();
         assert_eq!(value.as_object().unwrap().len(), 4);
         assert_eq!(value["files"][0]["path"], "src/App.tsx");
-        let other = ChatRequest::to("coder").user("a todo app").schema(schema(&["name"]));
+        let other = ChatRequest::to("coder")
+            .user("a todo app")
+            .schema(schema(&["name"]));
         assert!(text_for(&other).starts_with(LABEL));
     }
 

@@ -16,7 +16,7 @@ use crate::usage::Usage;
 use crate::wires::{EmbedCall, Embeddings};
 
 /// Texts of one request, as the largest providers have it.
-pub const TEXTS_MAX: usize = 2048;
+pub(crate) const TEXTS_MAX: usize = 2048;
 
 /// What is to be turned into vectors.
 #[derive(Clone, Debug, Default)]
@@ -44,23 +44,26 @@ pub struct Embedded {
 
 impl Models {
     /// Turns texts into vectors.
-    pub async fn embed(&self, asker: Asker, asked: EmbedRequest) -> Result<Embedded, ModelError> {
-        if asked.texts.is_empty() || asked.texts.len() > TEXTS_MAX {
+    pub async fn embed(&self, asker: Asker, wanted: EmbedRequest) -> Result<Embedded, ModelError> {
+        if wanted.texts.is_empty() || wanted.texts.len() > TEXTS_MAX {
             let message = format!("expected 1 to {TEXTS_MAX} texts");
             return Err(ModelError::new(ModelErrorKind::BadRequest, message));
         }
-        let bytes = asked.texts.iter().map(String::len).sum();
-        let input = budget::text_tokens(bytes) + asked.texts.len() as u64;
+        let bytes = wanted.texts.iter().map(String::len).sum();
+        let input = budget::text_tokens(bytes) + wanted.texts.len() as u64;
         let needs = Needs {
             embed: true,
             ..Needs::default()
         };
-        let plan = plan(&self.map, &asked.target, needs, self.chance())?;
+        let plan = plan(&self.map, &wanted.target, needs, self.chance())?;
         let day = today(&self.books.clock);
         let priced = |c: &Candidate| budget::estimate(c, input, 0, day);
-        // Nobody is asked later who costs more than what is reserved now.
+        // Nobody is wanted later who costs more than what is reserved now.
         let dearest = plan.chain.iter().map(priced);
-        let estimate = dearest.fold(Estimate::default(), |a, b| if b.cost > a.cost { b } else { a });
+        let estimate = dearest.fold(
+            Estimate::default(),
+            |a, b| if b.cost > a.cost { b } else { a },
+        );
         let identity = Identity::of(&asker);
         let opening = Opening {
             owner: identity.owner,
@@ -69,9 +72,9 @@ impl Models {
             job: asker.job,
             step: asker.step.clone(),
             token: asker.token,
-            digest: cache::of_texts(&asked.target, &asked.texts, asked.dimensions),
+            digest: cache::of_texts(&wanted.target, &wanted.texts, wanted.dimensions),
             kind: "embed",
-            target: asked.target.chars().take(400).collect(),
+            target: wanted.target.chars().take(400).collect(),
             estimate,
             lasts: self.lasts(&plan.chain) * plan.tries,
         };
@@ -84,8 +87,9 @@ impl Models {
             }
             Err(error) => return Err(broken(&error)),
         };
-        let made = self.tries(&plan.chain, plan.tries, &asker, &asked).await;
-        self.settle_embedding(ticket, made, asker.token.is_some()).await
+        let made = self.tries(&plan.chain, plan.tries, &asker, &wanted).await;
+        self.settle_embedding(ticket, made, asker.token.is_some())
+            .await
     }
 
     async fn tries(
@@ -93,7 +97,7 @@ impl Models {
         chain: &[Candidate],
         each: u32,
         asker: &Asker,
-        asked: &EmbedRequest,
+        wanted: &EmbedRequest,
     ) -> Tried {
         let mut tries = Tries::new(chain.len(), each);
         loop {
@@ -102,7 +106,7 @@ impl Models {
                 return Tried::failed(&tries, None, error);
             };
             let last = tries.at() + 1 == chain.len();
-            let error = match self.embed_once(candidate, asker, asked, last).await {
+            let error = match self.embed_once(candidate, asker, wanted, last).await {
                 Ok(made) => {
                     return Tried {
                         attempts: tries.number(),
@@ -124,7 +128,7 @@ impl Models {
         &self,
         candidate: &Candidate,
         asker: &Asker,
-        asked: &EmbedRequest,
+        wanted: &EmbedRequest,
         last: bool,
     ) -> Result<Embeddings, ModelError> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
@@ -135,14 +139,18 @@ impl Models {
         let _place = port.gate.enter(now(), !last).await?;
         let call = EmbedCall {
             model: candidate.route.model.to_string(),
-            texts: asked.texts.clone(),
-            dimensions: asked.dimensions,
-            token: asker.token,
+            texts: wanted.texts.clone(),
+            dimensions: wanted.dimensions,
+            token: asker.token.map(|token| {
+                let digest = cache::of_texts(&wanted.target, &wanted.texts, wanted.dimensions);
+                cache::derived(token, &digest, &candidate.route)
+            }),
         };
         let made = port.wire.embed(call).await;
-        port.gate.report(now(), made.as_ref().err().map(|error| error.kind));
+        port.gate
+            .report(now(), made.as_ref().err().map(|error| error.kind));
         let made = made?;
-        if made.vectors.len() != asked.texts.len() {
+        if made.vectors.len() != wanted.texts.len() {
             let message = "the provider sent another number of vectors than there are texts";
             return Err(ModelError::new(ModelErrorKind::Protocol, message));
         }
@@ -156,7 +164,11 @@ impl Models {
         keep: bool,
     ) -> Result<Embedded, ModelError> {
         let day = today(&self.books.clock);
-        let usage = tried.made.as_ref().map(|made| made.usage.clone()).unwrap_or_default();
+        let usage = tried
+            .made
+            .as_ref()
+            .map(|made| made.usage.clone())
+            .unwrap_or_default();
         let bill = match (&tried.candidate, &tried.made) {
             (Some(candidate), Ok(_)) => budget::bill(candidate, &usage, day),
             _ => budget::Bill {

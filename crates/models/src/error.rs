@@ -146,9 +146,14 @@ impl ModelError {
     pub fn another_may(&self) -> bool {
         use ModelErrorKind as K;
         match self.kind {
-            K::BudgetExceeded | K::Canceled | K::Internal | K::NoProvider => false,
             K::BadRequest => matches!(self.status, Some(408 | 409)),
-            K::ContentFilter | K::ContextFull | K::BadOutput => false,
+            K::BadOutput
+            | K::BudgetExceeded
+            | K::Canceled
+            | K::ContentFilter
+            | K::ContextFull
+            | K::Internal
+            | K::NoProvider => false,
             _ => true,
         }
     }

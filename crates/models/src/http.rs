@@ -67,14 +67,17 @@ async fn chat_completions(State(room): State<Arc<Models>>, request: Request) -> 
 
 async fn chat_completions_inner(room: &Models, request: Request) -> Result<Response, Refused> {
     let (asker, body) = read(Dialect::Openai, request).await?;
-    let asked = chat_in::read(&body)?;
+    let wanted = chat_in::read(&body)?;
     let made = room.books.clock.now().as_second();
-    if asked.stream {
-        let answer = room.ask(asker, asked.request).await?;
+    if wanted.stream {
+        let answer = room.ask(asker, wanted.request).await?;
         let head = answer.head.clone();
-        return Ok(streamed(&head, chat_out::stream(answer, made, asked.include_usage)));
+        return Ok(streamed(
+            &head,
+            chat_out::stream(answer, made, wanted.include_usage),
+        ));
     }
-    let reply = room.complete(asker, asked.request).await?;
+    let reply = room.complete(asker, wanted.request).await?;
     Ok(whole(&reply, &chat_out::whole(&reply, made)))
 }
 
@@ -84,14 +87,14 @@ async fn create_response(State(room): State<Arc<Models>>, request: Request) -> R
 
 async fn create_response_inner(room: &Models, request: Request) -> Result<Response, Refused> {
     let (asker, body) = read(Dialect::Openai, request).await?;
-    let asked = responses::read(&body)?;
+    let wanted = responses::read(&body)?;
     let made = room.books.clock.now().as_second();
-    if asked.stream {
-        let answer = room.ask(asker, asked.request).await?;
+    if wanted.stream {
+        let answer = room.ask(asker, wanted.request).await?;
         let head = answer.head.clone();
         return Ok(streamed(&head, responses_out::stream(answer, made)));
     }
-    let reply = room.complete(asker, asked.request).await?;
+    let reply = room.complete(asker, wanted.request).await?;
     Ok(whole(&reply, &responses_out::whole(&reply, made)))
 }
 
@@ -101,14 +104,14 @@ async fn create_message(State(room): State<Arc<Models>>, request: Request) -> Re
 
 async fn create_message_inner(room: &Models, request: Request) -> Result<Response, Refused> {
     let (asker, body) = read(Dialect::Anthropic, request).await?;
-    let asked = anthropic::read(&body)?;
-    if asked.stream {
-        let input = crate::budget::input_tokens(&asked.request);
-        let answer = room.ask(asker, asked.request).await?;
+    let wanted = anthropic::read(&body)?;
+    if wanted.stream {
+        let input = crate::budget::input_tokens(&wanted.request);
+        let answer = room.ask(asker, wanted.request).await?;
         let head = answer.head.clone();
         return Ok(streamed(&head, anthropic_out::stream(answer, input)));
     }
-    let reply = room.complete(asker, asked.request).await?;
+    let reply = room.complete(asker, wanted.request).await?;
     Ok(whole(&reply, &anthropic_out::whole(&reply)))
 }
 
@@ -119,8 +122,8 @@ async fn count_tokens(State(_): State<Arc<Models>>, request: Request) -> Respons
         if let Some(object) = body.as_object_mut() {
             object.entry("max_tokens").or_insert(1.into());
         }
-        let asked = anthropic::read(&body)?;
-        let tokens = crate::budget::input_tokens(&asked.request);
+        let wanted = anthropic::read(&body)?;
+        let tokens = crate::budget::input_tokens(&wanted.request);
         Ok(json(&serde_json::json!({"input_tokens": tokens})))
     };
     answered(Dialect::Anthropic, counted).await
@@ -129,9 +132,9 @@ async fn count_tokens(State(_): State<Arc<Models>>, request: Request) -> Respons
 async fn create_embeddings(State(room): State<Arc<Models>>, request: Request) -> Response {
     let made = async {
         let (asker, body) = read(Dialect::Openai, request).await?;
-        let asked = embeddings::read(&body)?;
-        let made = room.embed(asker, asked.request).await?;
-        let mut response = json(&embeddings::whole(&made, asked.base64));
+        let wanted = embeddings::read(&body)?;
+        let made = room.embed(asker, wanted.request).await?;
+        let mut response = json(&embeddings::whole(&made, wanted.base64));
         mark(response.headers_mut(), &made.head);
         cost(response.headers_mut(), made.cost);
         Ok(response)
@@ -156,7 +159,9 @@ async fn one_model(State(room): State<Arc<Models>>, request: Request) -> Respons
         let name = parts.uri.path().trim_start_matches("/models/");
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
         let model = listing::one(&room, dialect, &name);
-        model.map(|model| json(&model)).ok_or_else(|| Refused::no_model(dialect, &name))
+        model
+            .map(|model| json(&model))
+            .ok_or_else(|| Refused::no_model(dialect, &name))
     };
     answered(dialect, found).await
 }
@@ -186,9 +191,8 @@ fn who(dialect: Dialect, parts: &Parts) -> Result<Asker, Refused> {
         return Err(Refused::nobody(dialect, &bad.reason));
     }
     let caller = Caller::of(parts).filter(|caller| caller.authenticated);
-    let caller = caller.ok_or_else(|| {
-        Refused::nobody(dialect, "this needs a user's token or a secret key")
-    })?;
+    let caller = caller
+        .ok_or_else(|| Refused::nobody(dialect, "this needs a user's token or a secret key"))?;
     let mut asker = Asker::direct(caller.clone());
     if let Some(session) = parts.headers.get(SESSION) {
         let session = session.to_str().ok().and_then(|id| id.parse().ok());
@@ -250,7 +254,7 @@ fn whole(reply: &Reply, value: &Value) -> Response {
     response
 }
 
-/// Events as they come. Proxies are asked not to hold them back.
+/// Events as they come. Proxies are wanted not to hold them back.
 fn streamed(
     head: &Head,
     frames: impl futures_util::Stream<Item = Bytes> + Send + 'static,
@@ -268,7 +272,11 @@ fn streamed(
 
 /// Who answered, and after how many tries.
 fn mark(headers: &mut HeaderMap, head: &Head) {
-    put(headers, "x-model", &format!("{}/{}", head.provider, head.model));
+    put(
+        headers,
+        "x-model",
+        &format!("{}/{}", head.provider, head.model),
+    );
     put(headers, "x-attempts", &head.attempts.to_string());
     put(headers, "x-call-id", &head.call.to_string());
     if head.cached {

@@ -26,7 +26,6 @@ pub mod event;
 mod http;
 mod ledger;
 mod limits;
-mod pending;
 pub mod prices;
 mod reply;
 mod room;

@@ -18,7 +18,7 @@ const FAILURES: u32 = 5;
 /// How long it is left alone before one call finds out.
 const REST: Duration = Duration::from_secs(30);
 /// Calls at once to one provider, unless the operator says otherwise.
-pub const CONCURRENCY: usize = 256;
+pub(crate) const CONCURRENCY: usize = 256;
 /// Calls that may wait for a place; the rest is told at once.
 const WAITING_MAX: usize = 1024;
 /// How long they wait.
@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// Whether a provider is asked at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     failures: u32,
     until: Option<Timestamp>,
 }
@@ -34,7 +34,7 @@ pub struct Breaker {
 impl Breaker {
     /// Whether it may be asked now; when not, for how long not. After its rest
     /// one call goes through, and the others wait for what becomes of it.
-    pub fn ask(&mut self, now: Timestamp) -> Result<(), Duration> {
+    pub(crate) fn ask(&mut self, now: Timestamp) -> Result<(), Duration> {
         let Some(until) = self.until else {
             return Ok(());
         };
@@ -47,12 +47,12 @@ impl Breaker {
     }
 
     /// It has answered, or failed for reasons of the request.
-    pub fn well(&mut self) {
+    pub(crate) fn well(&mut self) {
         *self = Self::default();
     }
 
     /// It has failed for reasons of its own.
-    pub fn failed(&mut self, now: Timestamp) {
+    pub(crate) fn failed(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES {
             self.until = Some(now + REST);
@@ -62,7 +62,7 @@ impl Breaker {
 
 /// Whether a failure speaks against the provider, and not against the request.
 #[must_use]
-pub fn is_its_own(kind: ModelErrorKind) -> bool {
+pub(crate) fn is_its_own(kind: ModelErrorKind) -> bool {
     use ModelErrorKind as K;
     matches!(
         kind,
@@ -79,7 +79,7 @@ pub fn is_its_own(kind: ModelErrorKind) -> bool {
 
 /// So many in a minute, evenly, with room for as many at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     per_minute: f64,
     left: f64,
     at: Timestamp,
@@ -88,7 +88,7 @@ pub struct Rate {
 impl Rate {
     /// None used yet.
     #[must_use]
-    pub fn new(per_minute: u32, now: Timestamp) -> Self {
+    pub(crate) fn new(per_minute: u32, now: Timestamp) -> Self {
         Self {
             per_minute: f64::from(per_minute),
             left: f64::from(per_minute),
@@ -97,7 +97,7 @@ impl Rate {
     }
 
     /// Takes one, or says when there will be one.
-    pub fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
         let passed = Duration::try_from(now - self.at).unwrap_or_default();
         self.at = self.at.max(now);
         let refilled = passed.as_secs_f64() * self.per_minute / 60.0;
@@ -113,7 +113,7 @@ impl Rate {
 
 /// The door to one provider.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     name: Arc<str>,
     places: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -124,7 +124,7 @@ pub struct Gate {
 impl Gate {
     /// A door that lets so many through at once and in a minute.
     #[must_use]
-    pub fn new(name: &str, at_once: usize, per_minute: Option<u32>, now: Timestamp) -> Self {
+    pub(crate) fn new(name: &str, at_once: usize, per_minute: Option<u32>, now: Timestamp) -> Self {
         let rate = per_minute.map(|most| Rate::new(most, now));
         Self {
             name: name.into(),
@@ -136,7 +136,7 @@ impl Gate {
 
     /// A place, or why there is none. Where another provider could be asked
     /// (`elsewhere`), nobody waits here.
-    pub async fn enter(&self, now: Timestamp, elsewhere: bool) -> Result<Place, ModelError> {
+    pub(crate) async fn enter(&self, now: Timestamp, elsewhere: bool) -> Result<Place, ModelError> {
         self.admit(now)?;
         let full = || {
             let message = "too many calls to the provider are in progress";
@@ -177,7 +177,7 @@ impl Gate {
     }
 
     /// What became of a call.
-    pub fn report(&self, now: Timestamp, failed: Option<ModelErrorKind>) {
+    pub(crate) fn report(&self, now: Timestamp, failed: Option<ModelErrorKind>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match failed {
             Some(kind) if is_its_own(kind) => state.0.failed(now),
@@ -190,7 +190,7 @@ impl Gate {
 
 /// A place at a provider, until dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 #[cfg(test)]
 mod tests {

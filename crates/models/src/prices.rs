@@ -337,7 +337,8 @@ mod tests {
 
     #[test]
     fn an_unknown_model_has_no_price_and_a_longer_prefix_wins() {
-        let own = "[[model]]\nname = \"x/*\"\ncontext = 1\n[[model]]\nname = \"x/y*\"\ncontext = 2\n";
+        let own =
+            "[[model]]\nname = \"x/*\"\ncontext = 1\n[[model]]\nname = \"x/y*\"\ncontext = 2\n";
         let book = Book::read(Some(own)).unwrap();
         assert_eq!(book.find("x/z").unwrap().context, Some(1));
         assert_eq!(book.find("x/yy").unwrap().context, Some(2));

@@ -2,16 +2,18 @@
 //! schema is wanted judges the text, asks once more if it does not fit, and
 //! says when a default stands in for what the model did not give.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::asker::Asker;
 use crate::ask::{Answer, Head};
+use crate::asker::Asker;
 use crate::chat::{ChatRequest, Part, ToolCall};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::event::{ChatEvent, ChatStream, StopReason};
 use crate::room::Models;
-use crate::pending::{self as structured, Shape, Verdict};
+use crate::structured::{self, Shape, Verdict};
 use crate::usage::Usage;
 
 /// An answer, whole.
@@ -70,14 +72,14 @@ impl Models {
         if !reply.tool_calls.is_empty() {
             return Ok(reply);
         }
-        let problems = match shape.judge(&reply.text) {
+        let problems = match shape.judge(&reply.text, structured::is_cut(reply.stop)) {
             Verdict::Valid { value, fallback } => return Ok(fitting(reply, value, fallback)),
             Verdict::Invalid { problems } => problems,
         };
         let again = structured::repair(&request, &reply.text, &problems);
         let repaired = gather(self.ask(asker, again).await?).await?;
         let repaired = together(&reply, repaired);
-        match shape.judge(&repaired.text) {
+        match shape.judge(&repaired.text, structured::is_cut(repaired.stop)) {
             Verdict::Valid { value, fallback } => Ok(fitting(repaired, value, fallback)),
             Verdict::Invalid { .. } => Err(ModelError::new(
                 ModelErrorKind::BadOutput,
@@ -88,7 +90,7 @@ impl Models {
     }
 }
 
-fn shape(request: &ChatRequest) -> Result<Option<Shape>, ModelError> {
+fn shape(request: &ChatRequest) -> Result<Option<Arc<Shape>>, ModelError> {
     request.schema.as_ref().map(Shape::compile).transpose()
 }
 
@@ -127,7 +129,10 @@ pub async fn gather(mut answer: Answer) -> Result<Reply, ModelError> {
         }
     }
     let stop = stop.ok_or_else(|| {
-        ModelError::new(ModelErrorKind::Truncated, "the answer ended without its last word")
+        ModelError::new(
+            ModelErrorKind::Truncated,
+            "the answer ended without its last word",
+        )
     })?;
     let receipt = answer.receipt.get().cloned().unwrap_or_default();
     let calls = parts.done.iter().filter_map(|part| match part {

@@ -75,12 +75,11 @@ impl std::fmt::Debug for Models {
 impl Models {
     /// Builds the room and starts what works beside calls.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let http = crate::pending::Http::new(&parts.tasks, parts.clock.clone(), parts.rng.clone())?;
+        let http = crate::wires::Http::new(&parts.tasks, parts.clock.clone())?;
+        // What has no wire is the script.
         let connect = move |door: &Door| -> Arc<dyn Wire> {
-            match door.provider.kind {
-                crate::WireKind::Demo => Arc::new(crate::demo::Script),
-                _ => crate::pending::connect(door.provider.clone(), &http),
-            }
+            let wire = crate::wires::connect(door.provider.clone(), &http);
+            wire.unwrap_or_else(|| Arc::new(crate::demo::Script))
         };
         Ok(Self::with(parts, &connect))
     }
@@ -131,7 +130,12 @@ impl Models {
     #[must_use]
     pub fn targets(&self) -> Vec<String> {
         let mut names: Vec<String> = self.map.roles.keys().cloned().collect();
-        let routes = self.map.roles.values().flat_map(|role| &role.steps).flatten();
+        let routes = self
+            .map
+            .roles
+            .values()
+            .flat_map(|role| &role.steps)
+            .flatten();
         let there = routes.filter(|(route, _)| self.ports.contains_key(&route.provider));
         let mut models: Vec<String> = there.map(|(route, _)| route.to_string()).collect();
         models.extend(self.map.else_ask.iter().map(Route::to_string));
@@ -160,7 +164,9 @@ impl Models {
 
     /// How long a call can take at most, over all its tries.
     pub(crate) fn lasts(&self, chain: &[crate::route::Candidate]) -> Duration {
-        let ports = chain.iter().filter_map(|c| self.ports.get(&c.route.provider));
+        let ports = chain
+            .iter()
+            .filter_map(|c| self.ports.get(&c.route.provider));
         ports.fold(MARGIN, |sum, port| sum + port.lasts)
     }
 

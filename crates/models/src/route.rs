@@ -232,7 +232,9 @@ fn named(map: &Map, target: &str) -> Result<Route, ModelError> {
         let book = format!("{}/{target}", vendor.name);
         let listed = map.book.find(&book).is_some() && &**name != DEMO;
         let routed = map.roles.values().flat_map(RoleRoutes::routes);
-        let routed = routed.filter(|r| r.provider == *name).any(|r| &*r.model == target);
+        let routed = routed
+            .filter(|r| r.provider == *name)
+            .any(|r| &*r.model == target);
         (listed || routed).then(|| Route {
             provider: Arc::clone(name),
             model: target.into(),
@@ -305,7 +307,10 @@ fn unfit(one: &Candidate, needs: Needs) -> Option<ModelError> {
         return lacks("sees no pictures");
     }
     // Our count is a guess, so only what is far too long is refused here.
-    if model.context.is_some_and(|context| needs.input / 2 > context) {
+    if model
+        .context
+        .is_some_and(|context| needs.input / 2 > context)
+    {
         let message = format!("the input is far longer than {} takes", one.route);
         return Some(ModelError::new(ModelErrorKind::ContextFull, message));
     }
@@ -362,7 +367,9 @@ impl Tries {
     /// says when to come again is left alone until then, or for good if that is
     /// too long.
     pub fn after(&mut self, error: &ModelError) -> Next {
-        let pause = error.retry_after.unwrap_or(PAUSE * (1 << (self.here - 1).min(6)));
+        let pause = error
+            .retry_after
+            .unwrap_or(PAUSE * (1 << (self.here - 1).min(6)));
         let again = error.same_again() && self.here < self.here_max && pause <= PATIENCE;
         if self.all >= TRIES_MAX {
             return Next::Stop;

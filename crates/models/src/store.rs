@@ -157,7 +157,9 @@ impl Store {
             .bind(dollars(estimate.sent_cost))
             .bind(estimate.sent_tokens.to_string());
         let rows = self.run(sql, true).await?;
-        Ok(rows.scalar().and_then(|text| serde_json::from_str(text).ok()))
+        Ok(rows
+            .scalar()
+            .and_then(|text| serde_json::from_str(text).ok()))
     }
 
     /// Ends a call.
@@ -177,7 +179,9 @@ impl Store {
             .bind(key.to_owned())
             .bind(seconds(age));
         let rows = self.run(sql, true).await?;
-        Ok(rows.scalar().and_then(|text| serde_json::from_str(text).ok()))
+        Ok(rows
+            .scalar()
+            .and_then(|text| serde_json::from_str(text).ok()))
     }
 
     /// Keeps an answer.

@@ -182,7 +182,10 @@ impl Cgroup {
         self.folders
             .iter()
             .map(gone)
-            .fold(true, |all, one| all && one)
+            // Each is tried, whatever became of the one before.
+            .filter(|gone| !gone)
+            .count()
+            == 0
     }
 
     /// After the last process has ended.

@@ -91,9 +91,9 @@ impl Engine {
             engine.tasks.spawn(name, async move {
                 let looking = async {
                     if look {
-                        watch::memory(weak).await
+                        watch::memory(weak).await;
                     } else {
-                        watch::disk(weak).await
+                        watch::disk(weak).await;
                     }
                 };
                 tokio::select! {
@@ -135,8 +135,17 @@ impl Engine {
             }
             made
         };
-        let made = self.tasks.spawn_on("sandbox create", making, &self.runtime);
-        made.await.unwrap_or(Err(SandboxError::Ended))
+        self.detached("sandbox create", making).await
+    }
+
+    /// Runs `work` to its end on the engine's own runtime, waited for or not.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+    ) -> Result<T, SandboxError> {
+        let done = self.tasks.spawn_on(name, work, &self.runtime);
+        done.await.unwrap_or(Err(SandboxError::Ended))
     }
 
     fn reserve(&self, id: &str) -> Result<(), SandboxError> {
@@ -206,15 +215,15 @@ impl Engine {
         let uid = self
             .uids
             .as_ref()
-            .map(|uids| uids.of_sandbox(&spec.id))
+            .map(|all| all.of_sandbox(&spec.id))
             .transpose()?;
         let folder = self.folder_of(&spec.id);
         let home = folder.join("home");
         let layers = self.layers(spec, mode, &folder, uid)?;
-        let made = own_folder(&folder, None)
+        let folders = own_folder(&folder, None)
             .and_then(|()| own_folder(&folder.join("root"), None))
             .and_then(|()| own_folder(&home, uid));
-        made.map_err(system("make the workspace"))?;
+        folders.map_err(system("make the workspace"))?;
         let name = format!("ferrobase-{}-{}", std::process::id(), spec.id);
         let cgroup = self
             .cgroups
@@ -232,8 +241,12 @@ impl Engine {
             uid,
             cgroup_procs: cgroup.as_ref().map_or_else(Vec::new, Cgroup::procs),
             limits: Rlimits {
-                // Threads of init's user, init included.
-                pids: u64::from(limits.pids),
+                // Counted per user: other servers' sandboxes may have the same.
+                pids: if cgroup.is_some() {
+                    u64::MAX
+                } else {
+                    u64::from(limits.pids)
+                },
                 file_bytes: limits.disk_bytes,
                 data_bytes: cgroup.is_none().then_some(limits.memory_bytes),
                 tmp_bytes: limits.memory_bytes / TMP_PART,

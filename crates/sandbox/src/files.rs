@@ -234,7 +234,7 @@ impl Files {
         self.blocking(move |inner| {
             let from = inner.open(&spot.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
             let number = inner.next.fetch_add(1, Ordering::Relaxed);
-            layer::copy(from, &layers, &name, number)
+            layer::copy(&from, &layers, &name, number)
         })
         .await
     }
@@ -370,12 +370,11 @@ impl Inner {
     }
 
     fn stat(&self, spot: &Spot) -> Result<Entry, SandboxError> {
-        let about = match spot.name() {
-            Err(_) => rustix::fs::fstat(&self.home),
-            Ok(_) => {
-                let (above, name) = self.above(spot)?;
-                rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)
-            }
+        let about = if spot.name().is_ok() {
+            let (above, name) = self.above(spot)?;
+            rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)
+        } else {
+            rustix::fs::fstat(&self.home)
         };
         let about = about.map_err(|error| refused(&spot.path, error))?;
         Ok(Entry::of(spot.path.clone(), &about))

@@ -1,15 +1,16 @@
 //! One sandbox: an init that stays, programs started in it, its files, ways
 //! to its ports.
 
+mod streams;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kernel::Tasks;
-use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpSocket, TcpStream};
@@ -23,6 +24,7 @@ use crate::process::{self, EVENTS_MOST, Exit, Handle, Process, ProcessEvent, Pum
 use crate::spec::HOME;
 use crate::wire::{News, Order, Start};
 use crate::{Command, Limits, SandboxError, Strength};
+use streams::{Ours, Streams, collect};
 
 /// What [`Sandbox::run`] brings back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,11 +321,11 @@ impl Sandbox {
         };
         let mut feed = std::pin::pin!(feed);
         let mut output = std::pin::pin!(collect(&mut process));
-        let mut fed = false;
+        let mut done = false;
         loop {
             tokio::select! {
                 output = &mut output => return output,
-                () = &mut feed, if !fed => fed = true,
+                () = &mut feed, if !done => done = true,
             }
         }
     }
@@ -472,58 +474,5 @@ impl Sandbox {
         let signal = rustix::process::Signal::KILL;
         let _ = rustix::process::pidfd_send_signal(&self.init, signal);
         self.ended().await;
-    }
-}
-
-/// Reads until the end.
-async fn collect(process: &mut Process) -> Result<Output, SandboxError> {
-    let (mut stdout, mut stderr) = (BytesMut::new(), BytesMut::new());
-    while let Some(event) = process.events.recv().await {
-        match event {
-            ProcessEvent::Stdout(bytes) => stdout.extend_from_slice(&bytes),
-            ProcessEvent::Stderr(bytes) => stderr.extend_from_slice(&bytes),
-            ProcessEvent::Exit(exit) => {
-                let (stdout, stderr) = (stdout.freeze(), stderr.freeze());
-                return Ok(Output {
-                    stdout,
-                    stderr,
-                    exit,
-                });
-            }
-        }
-    }
-    Err(SandboxError::Ended)
-}
-
-/// Ends of a program's streams.
-#[derive(Default)]
-struct Streams {
-    ours: Ours,
-    theirs: Vec<OwnedFd>,
-}
-
-#[derive(Default)]
-struct Ours {
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-}
-
-impl Streams {
-    fn pipes(stdin: bool) -> std::io::Result<Self> {
-        let mut streams = Self::default();
-        let input = if stdin {
-            let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
-            streams.ours.stdin = Some(ours);
-            theirs
-        } else {
-            std::fs::File::open("/dev/null")?.into()
-        };
-        let (stdout, their_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, their_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        streams.ours.stdout = Some(stdout);
-        streams.ours.stderr = Some(stderr);
-        streams.theirs = vec![input, their_stdout, their_stderr];
-        Ok(streams)
     }
 }

@@ -54,7 +54,8 @@ impl Uids {
         let used: std::collections::HashSet<u32> = taken.values().copied().collect();
         let count = self.range.len();
         // Two servers on one machine begin at different places.
-        let begin = id.bytes().fold(2_166_136_261_u32, |hash, byte| {
+        let words = id.bytes().chain(std::process::id().to_le_bytes());
+        let begin = words.fold(2_166_136_261_u32, |hash, byte| {
             (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
         });
         let begin = usize::try_from(begin).unwrap_or(0) % count;

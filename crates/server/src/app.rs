@@ -107,6 +107,8 @@ pub struct Parts {
     pub work_database: Option<Target>,
     /// Who keeps files; none where the database does not allow it.
     pub storage_database: Option<Target>,
+    /// Who keeps the ledger of models; none where the database does not allow it.
+    pub ai_database: Option<Target>,
 }
 
 /// A running server.
@@ -146,6 +148,7 @@ impl App {
             auth_database,
             work_database,
             storage_database,
+            ai_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -187,6 +190,7 @@ impl App {
             keys.shared_secret(),
             context.clock.clone(),
         );
+        let preview_origins = format!("{}://*.{}", config.sandbox.preview.scheme, links.domain());
         let mut warnings = Vec::new();
         let work = match work {
             Some(target) => {
@@ -220,7 +224,29 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
+        let models = match ai_database.filter(|_| config.ai.enabled) {
+            Some(target) => {
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                Some(wire::models::room(&config, pools, context, &back).await?)
+            }
+            None => None,
+        };
+        let lovable = wire::apps::lovable::Given {
+            requests: &data.pool,
+            work: work.as_ref(),
+            models: models.as_ref(),
+            tasks: &front,
+            clock: context.clock.clone(),
+            rng: context.rng.clone(),
+            publishable_key: keys.printed().publishable_key.expose().to_owned(),
+            preview_origins,
+        };
+        let lovable = wire::apps::lovable::app(&config, lovable);
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
+        let rooms = rooms
+            .with_drama(&config, &data, &context.rng)
+            .with_models(models)
+            .with_lovable(lovable);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
@@ -261,6 +287,13 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the builder page is, where its app is asked for.
+    #[must_use]
+    pub fn builder_url(&self) -> Option<String> {
+        let asked = self.config.apps.lovable.is_some();
+        asked.then(|| [self.url().as_str(), "/lovable"].concat())
     }
 
     /// Where mails that are not sent can be seen.

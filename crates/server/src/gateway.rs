@@ -12,6 +12,7 @@
 
 mod body;
 mod cors;
+mod credential;
 mod grants;
 mod identity;
 mod issuers;
@@ -190,7 +191,8 @@ impl Gateway {
         let mut request = match &self.preview {
             Some(preview) => match preview.serve(request).await {
                 Ok(response) => {
-                    self.metrics.observe(OWN, response.status(), started.elapsed());
+                    self.metrics
+                        .observe(OWN, response.status(), started.elapsed());
                     return response;
                 }
                 Err(request) => request,
@@ -246,7 +248,7 @@ impl Gateway {
     /// To the gateway's own pages or to a room; says which, and for whom.
     async fn route(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         peer: IpAddr,
     ) -> (Response<Body>, usize, Option<Known>) {
         let path = request.uri().path();
@@ -259,6 +261,9 @@ impl Gateway {
         let Some((place, room)) = self.room(path) else {
             return (Trouble::NoRoute.response(Dialect::Gateway), OWN, None);
         };
+        if room.access == Access::OneCredential {
+            credential::spread(&mut request);
+        }
         self.identity.prepare(request.headers()).await;
         let (response, known) = match self.admit(request, room, peer) {
             Ok(admitted) => {

@@ -74,7 +74,10 @@ impl Preview {
     }
 
     /// The answer of a page, if the request is for one.
-    pub(crate) async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
+    pub(crate) async fn serve(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Request<Body>> {
         let Some(page) = self.links.page_of(&request) else {
             return Err(request);
         };
@@ -86,13 +89,19 @@ impl Preview {
 
     async fn page(&self, request: Request<Body>, id: &str, port: u16) -> Response<Body> {
         let Some(live) = self.sandboxes.find(id) else {
-            return say(StatusCode::NOT_FOUND, "There is no such sandbox, or it is over.");
+            return say(
+                StatusCode::NOT_FOUND,
+                "There is no such sandbox, or it is over.",
+            );
         };
         if let Some(answer) = self.ask(&request, &live) {
             return answer;
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return say(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are being shown.");
+            return say(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many pages are being shown.",
+            );
         };
         live.touch();
         let given = forward::Given {
@@ -112,10 +121,16 @@ impl Preview {
         }
         let query = request.uri().query().unwrap_or_default();
         let Some((pass, rest)) = pass::in_query(query) else {
-            return Some(say(StatusCode::UNAUTHORIZED, "Ask its owner for a link to this page."));
+            return Some(say(
+                StatusCode::UNAUTHORIZED,
+                "Ask its owner for a link to this page.",
+            ));
         };
         let Some(cookie) = self.passes.cookie(&pass, &live.id) else {
-            return Some(say(StatusCode::UNAUTHORIZED, "This link is over, or for another page."));
+            return Some(say(
+                StatusCode::UNAUTHORIZED,
+                "This link is over, or for another page.",
+            ));
         };
         // The link goes out of the address, where it would be copied along.
         let mut to = request.uri().path().to_owned();

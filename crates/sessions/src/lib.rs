@@ -14,6 +14,7 @@
 
 mod call;
 mod diff;
+mod e2b;
 mod error;
 mod hex;
 pub mod ports;

@@ -8,6 +8,7 @@ use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio_util::sync::CancellationToken;
 
+use crate::e2b;
 use crate::ports::TellOthers;
 use crate::routes;
 use crate::sandboxes::{Given as SandboxesGiven, Own, Sandboxes};
@@ -97,6 +98,11 @@ impl Sessions {
     #[must_use]
     pub fn sandboxes(&self) -> Option<&Arc<Sandboxes>> {
         self.sandboxes.as_ref()
+    }
+
+    /// E2B's API, for their clients.
+    pub fn e2b_router(self: Arc<Self>) -> Router {
+        e2b::router(self)
     }
 
     /// Its routes, under `/sessions/v1`.

@@ -39,6 +39,8 @@ use crate::streams::Appender;
 pub use archive::Pieces;
 pub use exec::{Collected, Exec, Execution};
 pub use lifecycle::NewSandbox;
+pub(crate) use lifecycle::refused;
+pub(crate) use live::Interpreter;
 pub use live::{Live, ProcessInfo, Running};
 pub use open::Open;
 pub use project::{Template, template};
@@ -69,6 +71,8 @@ pub struct Given {
     pub machine: String,
     /// Addresses of their pages.
     pub preview: PreviewLink,
+    /// The name below which those are, for clients that make addresses.
+    pub preview_domain: String,
     /// What operators say.
     pub behaviour: Behaviour,
 }
@@ -79,6 +83,7 @@ pub struct Sandboxes {
     pub(crate) rows: rows::Rows,
     pub(crate) live: live::Table,
     pub(crate) preview: PreviewLink,
+    pub(crate) preview_domain: String,
     pub(crate) behaviour: Behaviour,
     pub(crate) appender: Appender,
     pub(crate) tasks: Tasks,
@@ -109,6 +114,7 @@ impl Sandboxes {
             runner: given.runner,
             live: live::Table::default(),
             preview: given.preview,
+            preview_domain: given.preview_domain,
             behaviour: given.behaviour,
             appender: own.appender,
             tasks: own.tasks,

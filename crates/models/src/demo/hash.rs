@@ -13,7 +13,10 @@ const WORD: f32 = 3.0;
 pub(crate) fn embed(text: &str) -> Vec<f32> {
     let mut vector = vec![0.0; DIMENSIONS];
     let lower = text.to_lowercase();
-    for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
+    for word in lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
+    {
         add(&mut vector, word, WORD);
         let framed: Vec<char> = format!("^{word}$").chars().collect();
         for trigram in framed.windows(3) {

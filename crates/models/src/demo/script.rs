@@ -34,7 +34,14 @@ const CSS: &str = include_str!("templates/base.css");
 const TEMPLATES: [Template; 6] = [
     Template {
         name: "todo",
-        words: &["todo", "to-do", "to do", "task", "checklist", "shopping list"],
+        words: &[
+            "todo",
+            "to-do",
+            "to do",
+            "task",
+            "checklist",
+            "shopping list",
+        ],
         about: "a list of things to do that can be added, ticked off and removed, kept in the browser",
         app: include_str!("templates/todo/App.tsx"),
     },
@@ -64,7 +71,16 @@ const TEMPLATES: [Template; 6] = [
     },
     Template {
         name: "landing",
-        words: &["landing", "website", "web site", "homepage", "home page", "marketing", "portfolio", "sign up"],
+        words: &[
+            "landing",
+            "website",
+            "web site",
+            "homepage",
+            "home page",
+            "marketing",
+            "portfolio",
+            "sign up",
+        ],
         about: "a landing page with three features and a form",
         app: include_str!("templates/landing/App.tsx"),
     },
@@ -130,7 +146,10 @@ fn what_it_can() -> String {
 fn words_of(prompt: &str) -> &str {
     let marks = ["\n\n<plan>", "\n<file path=", "\n\nFiles of the project:"];
     let ends = marks.iter().filter_map(|mark| prompt.find(mark));
-    prompt.get(..ends.min().unwrap_or(prompt.len())).unwrap_or(prompt).trim()
+    prompt
+        .get(..ends.min().unwrap_or(prompt.len()))
+        .unwrap_or(prompt)
+        .trim()
 }
 
 fn files_of(prompt: &str) -> Vec<File> {
@@ -199,13 +218,21 @@ fn changed(path: &str, content: String) -> Vec<File> {
 
 /// `change the colour to green`, `make it #ff8800`.
 fn colour(asked: &str, files: &[File]) -> Option<(String, Vec<File>)> {
-    let hex = asked.split_whitespace().map(|word| word.trim_matches(|c: char| c != '#' && !c.is_ascii_alphanumeric()));
+    let hex = asked
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| c != '#' && !c.is_ascii_alphanumeric()));
     let hex = hex
         .filter_map(|word| word.strip_prefix('#').map(|digits| (word, digits)))
-        .find(|(_, digits)| matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        .find(|(_, digits)| {
+            matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        })
         .map(|(word, _)| (word.to_owned(), word.to_owned()));
     let named = || {
-        let is_word = |name: &str| asked.split(|c: char| !c.is_ascii_alphabetic()).any(|word| word == name);
+        let is_word = |name: &str| {
+            asked
+                .split(|c: char| !c.is_ascii_alphabetic())
+                .any(|word| word == name)
+        };
         let found = COLOURS.iter().find(|(name, _)| is_word(name));
         found.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
     };
@@ -248,7 +275,10 @@ fn title(words: &str, asked: &str, files: &[File]) -> Option<(String, Vec<File>)
     let (_, after) = after.split_once('\n')?;
     let text = serde_json::to_string(&name).ok()?;
     let app = format!("{before}const TITLE = {text}\n{after}");
-    Some((format!("The title becomes \u{201c}{name}\u{201d}."), changed(APP, app)))
+    Some((
+        format!("The title becomes \u{201c}{name}\u{201d}."),
+        changed(APP, app),
+    ))
 }
 
 /// `add a page called About`.
@@ -258,7 +288,9 @@ fn page(words: &str, asked: &str, files: &[File]) -> Option<(String, Vec<File>)>
     }
     let name = said_name(words, &[" called ", " named ", " page ", " about "])?;
     let component: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let mut component = component.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let mut component = component
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .to_owned();
     component.get_mut(..1)?.make_ascii_uppercase();
     component.push_str("Page");
     let app = file(files, APP)?;
@@ -283,13 +315,26 @@ const NAME_CHARS_MAX: usize = 60;
 /// What stands in quotation marks, or behind the first of these words.
 fn said_name(words: &str, behind: &[&str]) -> Option<String> {
     let quoted = ['"', '\u{201c}', '\'', '`'].iter().find_map(|open| {
-        let close = if *open == '\u{201c}' { '\u{201d}' } else { *open };
+        let close = if *open == '\u{201c}' {
+            '\u{201d}'
+        } else {
+            *open
+        };
         let (_, rest) = words.split_once(*open)?;
         rest.split_once(close).map(|(name, _)| name)
     });
-    let after = || behind.iter().find_map(|word| words.split_once(word).map(|(_, name)| name));
+    let after = || {
+        behind
+            .iter()
+            .find_map(|word| words.split_once(word).map(|(_, name)| name))
+    };
     let name = quoted.or_else(after)?;
-    let name = name.lines().next()?.trim().trim_end_matches(['.', '!', '?']).trim();
+    let name = name
+        .lines()
+        .next()?
+        .trim()
+        .trim_end_matches(['.', '!', '?'])
+        .trim();
     let name: String = name.chars().take(NAME_CHARS_MAX).collect();
     (!name.is_empty()).then_some(name)
 }
@@ -301,7 +346,10 @@ mod tests {
     fn prompt(words: &str, files: &[File]) -> String {
         let mut text = format!("{words}\n\n<plan>\nsomething green\n</plan>\n");
         for file in files {
-            text.push_str(&format!("\n<file path=\"{}\">\n{}\n</file>\n", file.path, file.content));
+            text.push_str(&format!(
+                "\n<file path=\"{}\">\n{}\n</file>\n",
+                file.path, file.content
+            ));
         }
         text.push_str("\n<file path=\"logo.png\" not_shown=\"true\"/>\n");
         text
@@ -327,7 +375,10 @@ mod tests {
         ] {
             let changes = answer(words);
             assert!(changes.plan.starts_with(LABEL), "{words}");
-            assert!(changes.files[0].content.contains(&format!("demo: {name}")), "{words}");
+            assert!(
+                changes.files[0].content.contains(&format!("demo: {name}")),
+                "{words}"
+            );
             assert_eq!(changes, answer(words), "the same every time");
         }
     }
@@ -343,7 +394,11 @@ mod tests {
         let dark = after("use dark mode", &files);
         assert!(dark.files[0].content.contains("--background: #0f172a;"));
         let named = after("Rename the title to \"Ada's </h1> list\"", &files);
-        assert!(named.files[0].content.contains(r#"const TITLE = "Ada's </h1> list""#));
+        assert!(
+            named.files[0]
+                .content
+                .contains(r#"const TITLE = "Ada's </h1> list""#)
+        );
         let page = after("add a page called About us", &files);
         assert_eq!(page.files[1].path, "src/pages/AboutusPage.tsx");
         assert!(page.files[0].content.contains("<AboutusPage />"));

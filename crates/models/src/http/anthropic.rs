@@ -19,7 +19,10 @@ pub(super) fn read(body: &Value) -> Result<Asked> {
     let mut request = ChatRequest::to(fields::needed(body, "model")?);
     request.max_tokens = fields::count(body, "max_tokens")?;
     if request.max_tokens.is_none() {
-        return Err(Refused::invalid("max_tokens: Field required", Some("max_tokens")));
+        return Err(Refused::invalid(
+            "max_tokens: Field required",
+            Some("max_tokens"),
+        ));
     }
     let system = fields::content_text(body.get("system"))?;
     request.system = Some(system).filter(|text| !text.is_empty());
@@ -31,8 +34,12 @@ pub(super) fn read(body: &Value) -> Result<Asked> {
         let missing = || Refused::invalid("a tool has a name and an input_schema", Some("tools"));
         request.tools.push(Tool {
             name: fields::needed(tool, "name")?.to_owned(),
-            description: fields::text(tool, "description")?.unwrap_or_default().to_owned(),
-            parameters: fields::given(tool, "input_schema").cloned().ok_or_else(missing)?,
+            description: fields::text(tool, "description")?
+                .unwrap_or_default()
+                .to_owned(),
+            parameters: fields::given(tool, "input_schema")
+                .cloned()
+                .ok_or_else(missing)?,
             strict: fields::flag(tool, "strict")?,
         });
     }
@@ -90,7 +97,12 @@ fn add(messages: &mut Vec<Message>, message: &Value) -> Result<()> {
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
-        _ => return Err(Refused::invalid("`role` is user or assistant", Some("messages"))),
+        _ => {
+            return Err(Refused::invalid(
+                "`role` is user or assistant",
+                Some("messages"),
+            ));
+        }
     };
     let mut parts = Vec::new();
     match fields::given(message, "content") {
@@ -134,7 +146,9 @@ fn block_of(block: &Value) -> Result<Option<Part>> {
             is_error: fields::flag(block, "is_error")?,
         },
         "thinking" => Part::Reasoning {
-            text: fields::text(block, "thinking")?.unwrap_or_default().to_owned(),
+            text: fields::text(block, "thinking")?
+                .unwrap_or_default()
+                .to_owned(),
             signature: fields::text(block, "signature")?.map(str::to_owned),
         },
         // Nobody but the provider that made them can read them, and it makes
@@ -154,7 +168,10 @@ fn image(source: &Value) -> Result<Image> {
             fields::picture_data(mime, fields::needed(source, "data")?)
         }
         "url" => fields::picture(fields::needed(source, "url")?),
-        _ => Err(Refused::invalid("`type` of a source is base64 or url", Some("messages"))),
+        _ => Err(Refused::invalid(
+            "`type` of a source is base64 or url",
+            Some("messages"),
+        )),
     }
 }
 
@@ -184,7 +201,10 @@ mod tests {
         let request = asked.request;
         let roles: Vec<_> = request.messages.iter().map(|m| m.role).collect();
         assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::User]);
-        assert!(matches!(&request.messages[2].parts[0], Part::ToolResult { is_error: true, .. }));
+        assert!(matches!(
+            &request.messages[2].parts[0],
+            Part::ToolResult { is_error: true, .. }
+        ));
         assert_eq!(request.system.as_deref(), Some("be brief"));
         assert_eq!(request.effort, Some(Effort::Medium));
         assert_eq!(request.tool_choice, ToolChoice::Required);

@@ -95,7 +95,8 @@ enum Open {
 impl Blocks {
     fn begin_block(&mut self, kind: Open, block: &Value, out: &mut Vec<Bytes>) {
         self.end_block(out);
-        let event = json!({"type": "content_block_start", "index": self.next, "content_block": block});
+        let event =
+            json!({"type": "content_block_start", "index": self.next, "content_block": block});
         out.push(frames::event("content_block_start", &event));
         self.open = Some(kind);
     }
@@ -156,12 +157,18 @@ impl Voice for Blocks {
             }
             ChatEvent::ToolArgs { index, delta } => {
                 self.open = Some(Open::Tool(index, true));
-                self.delta(&json!({"type": "input_json_delta", "partial_json": delta}), out);
+                self.delta(
+                    &json!({"type": "input_json_delta", "partial_json": delta}),
+                    out,
+                );
             }
             ChatEvent::ToolEnd { index, args } => {
                 if self.open == Some(Open::Tool(index, false)) {
                     let whole = args.to_string();
-                    self.delta(&json!({"type": "input_json_delta", "partial_json": whole}), out);
+                    self.delta(
+                        &json!({"type": "input_json_delta", "partial_json": whole}),
+                        out,
+                    );
                 }
                 self.end_block(out);
             }
@@ -174,7 +181,10 @@ impl Voice for Blocks {
                     "usage": usage(&self.usage),
                 });
                 out.push(frames::event("message_delta", &event));
-                out.push(frames::event("message_stop", &json!({"type": "message_stop"})));
+                out.push(frames::event(
+                    "message_stop",
+                    &json!({"type": "message_stop"}),
+                ));
             }
             ChatEvent::Start { .. } | ChatEvent::Partial(_) | ChatEvent::Attempt { .. } => {}
         }

@@ -79,10 +79,14 @@ fn read_message(message: &Value) -> Result<Message> {
 
 fn part(part: &Value) -> Result<Part> {
     match fields::needed(part, "type")? {
-        "text" => Ok(Part::Text(fields::text(part, "text")?.unwrap_or_default().to_owned())),
-        "refusal" => {
-            Ok(Part::Text(fields::text(part, "refusal")?.unwrap_or_default().to_owned()))
-        }
+        "text" => Ok(Part::Text(
+            fields::text(part, "text")?.unwrap_or_default().to_owned(),
+        )),
+        "refusal" => Ok(Part::Text(
+            fields::text(part, "refusal")?
+                .unwrap_or_default()
+                .to_owned(),
+        )),
         "image_url" => {
             let image = part.get("image_url").unwrap_or(&Value::Null);
             Ok(Part::Image(fields::picture(fields::needed(image, "url")?)?))
@@ -99,7 +103,9 @@ pub(super) fn read_tool(function: &Value) -> Result<Tool> {
     let parameters = fields::given(function, "parameters").cloned();
     Ok(Tool {
         name: fields::needed(function, "name")?.to_owned(),
-        description: fields::text(function, "description")?.unwrap_or_default().to_owned(),
+        description: fields::text(function, "description")?
+            .unwrap_or_default()
+            .to_owned(),
         parameters: parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}})),
         strict: fields::flag(function, "strict")?,
     })
@@ -107,7 +113,12 @@ pub(super) fn read_tool(function: &Value) -> Result<Tool> {
 
 /// Which tool must be called.
 pub(super) fn choice(choice: Option<&Value>) -> Result<ToolChoice> {
-    let expected = || Refused::invalid("`tool_choice` is auto, none, required or a function", Some("tool_choice"));
+    let expected = || {
+        Refused::invalid(
+            "`tool_choice` is auto, none, required or a function",
+            Some("tool_choice"),
+        )
+    };
     match choice {
         None => Ok(ToolChoice::Auto),
         Some(Value::String(word)) => match word.as_str() {
@@ -119,7 +130,8 @@ pub(super) fn choice(choice: Option<&Value>) -> Result<ToolChoice> {
         Some(choice) => {
             let function = choice.get("function").unwrap_or(choice);
             let name = function.get("name").and_then(Value::as_str);
-            name.map(|name| ToolChoice::Tool(name.to_owned())).ok_or_else(expected)
+            name.map(|name| ToolChoice::Tool(name.to_owned()))
+                .ok_or_else(expected)
         }
     }
 }
@@ -138,7 +150,9 @@ pub(super) fn shape(format: &Value, described: Option<&Value>) -> Result<Option<
             let schema = fields::given(described, "schema").cloned();
             let missing = || Refused::invalid("`schema` is needed", Some("response_format"));
             Ok(Some(OutputSchema {
-                name: fields::text(described, "name")?.unwrap_or("answer").to_owned(),
+                name: fields::text(described, "name")?
+                    .unwrap_or("answer")
+                    .to_owned(),
                 schema: schema.ok_or_else(missing)?,
                 strict: fields::flag(described, "strict")?,
             }))
@@ -174,11 +188,16 @@ mod tests {
         .unwrap();
         assert!(asked.stream && asked.include_usage);
         let request = asked.request;
-        assert_eq!((request.target.as_str(), request.max_tokens), ("coder", Some(7)));
+        assert_eq!(
+            (request.target.as_str(), request.max_tokens),
+            ("coder", Some(7))
+        );
         assert_eq!(request.messages.len(), 4);
         assert_eq!(request.messages[0].role, Role::System);
         assert!(matches!(request.messages[1].parts[1], Part::Image(_)));
-        assert!(matches!(&request.messages[2].parts[0], Part::ToolCall(call) if call.args["at"] == 1));
+        assert!(
+            matches!(&request.messages[2].parts[0], Part::ToolCall(call) if call.args["at"] == 1)
+        );
         assert_eq!(request.tool_choice, ToolChoice::Tool("look".to_owned()));
         assert_eq!(request.stop, ["END"]);
         assert!(request.schema.unwrap().strict);
@@ -189,7 +208,9 @@ mod tests {
         let with = |name: &str, value: Value| {
             let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
             body[name] = value;
-            read(&body).map(drop).map_err(|refused| refused.body()["error"]["param"].clone())
+            read(&body)
+                .map(drop)
+                .map_err(|refused| refused.body()["error"]["param"].clone())
         };
         for (name, value) in [
             ("model", json!(7)),
@@ -203,6 +224,9 @@ mod tests {
         ] {
             assert_eq!(with(name, value), Err(json!(name)), "{name}");
         }
-        assert_eq!(with("response_format", json!({"type": "xml"})), Err(json!("response_format")));
+        assert_eq!(
+            with("response_format", json!({"type": "xml"})),
+            Err(json!("response_format"))
+        );
     }
 }

@@ -15,12 +15,21 @@ use crate::reply::Reply;
 use crate::usage::Usage;
 
 pub(super) fn whole(reply: &Reply, made: i64) -> Value {
-    let calls: Vec<Value> = reply.tool_calls.iter().map(|call| json!({
-        "id": call.id, "type": "function",
-        "function": {"name": call.name, "arguments": call.args.to_string()},
-    })).collect();
+    let calls: Vec<Value> = reply
+        .tool_calls
+        .iter()
+        .map(|call| {
+            json!({
+                "id": call.id, "type": "function",
+                "function": {"name": call.name, "arguments": call.args.to_string()},
+            })
+        })
+        .collect();
     // A value that was repaired or filled up outranks the text it came from.
-    let text = reply.value.as_ref().map_or_else(|| reply.text.clone(), Value::to_string);
+    let text = reply
+        .value
+        .as_ref()
+        .map_or_else(|| reply.text.clone(), Value::to_string);
     let mut message = json!({
         "role": "assistant",
         "content": if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() },
@@ -50,7 +59,9 @@ fn finish(stop: StopReason) -> &'static str {
         StopReason::ToolUse => "tool_calls",
         StopReason::Length | StopReason::ContextFull => "length",
         StopReason::Refusal | StopReason::ContentFilter => "content_filter",
-        StopReason::End | StopReason::StopSequence | StopReason::Pause | StopReason::Other => "stop",
+        StopReason::End | StopReason::StopSequence | StopReason::Pause | StopReason::Other => {
+            "stop"
+        }
     }
 }
 
@@ -92,7 +103,8 @@ struct Chunks {
 impl Chunks {
     fn chunk(&self, delta: &Value, finish: Option<&str>) -> Bytes {
         let mut chunk = self.empty();
-        chunk["choices"] = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
+        chunk["choices"] =
+            json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
         if self.with_usage {
             chunk["usage"] = Value::Null;
         }
@@ -108,7 +120,10 @@ impl Chunks {
 
     /// Calls are counted from 0 here, whatever else the answer has.
     fn place(&self, index: usize) -> usize {
-        self.calls.iter().position(|(known, _)| *known == index).unwrap_or(0)
+        self.calls
+            .iter()
+            .position(|(known, _)| *known == index)
+            .unwrap_or(0)
     }
 
     fn arguments(&self, index: usize, text: &str) -> Bytes {
@@ -146,7 +161,11 @@ impl Voice for Chunks {
                 out.push(self.arguments(index, &delta));
             }
             ChatEvent::ToolEnd { index, args } => {
-                if self.calls.iter().any(|(known, pieces)| *known == index && !pieces) {
+                if self
+                    .calls
+                    .iter()
+                    .any(|(known, pieces)| *known == index && !pieces)
+                {
                     out.push(self.arguments(index, &args.to_string()));
                 }
             }

@@ -62,7 +62,13 @@ impl Refused {
 
     pub(super) fn reads_only(dialect: Dialect) -> Self {
         let message = "this key may only read, and calls to models spend";
-        Self::new(StatusCode::FORBIDDEN, "permission_error", "forbidden", message).said_in(dialect)
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "permission_error",
+            "forbidden",
+            message,
+        )
+        .said_in(dialect)
     }
 
     pub(super) fn too_large(dialect: Dialect) -> Self {
@@ -71,14 +77,24 @@ impl Refused {
             Dialect::Anthropic => "request_too_large",
         };
         let message = "the body of a request has at most 24 MiB";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, kind, "request_too_large", message)
-            .said_in(dialect)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            kind,
+            "request_too_large",
+            message,
+        )
+        .said_in(dialect)
     }
 
     pub(super) fn route(dialect: Dialect) -> Self {
         let message = "there is no such address";
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", message)
-            .said_in(dialect)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "not_found",
+            message,
+        )
+        .said_in(dialect)
     }
 
     pub(super) fn no_model(dialect: Dialect, name: &str) -> Self {
@@ -169,7 +185,9 @@ impl From<ModelError> for Refused {
         let message = match error.kind {
             K::Auth | K::Payment => {
                 tracing::warn!(
-                    provider = error.provider, code = error.provider_code, status = error.status,
+                    provider = error.provider,
+                    code = error.provider_code,
+                    status = error.status,
                     "A provider refuses our key or account"
                 );
                 "the provider refuses the server's account".to_owned()
@@ -190,7 +208,10 @@ mod tests {
 
     fn said(kind: ModelErrorKind, dialect: Dialect) -> (u16, Value) {
         let refused = Refused::from(ModelError::new(kind, "why")).said_in(dialect);
-        (refused.status.as_u16(), refused.body()["error"]["type"].clone())
+        (
+            refused.status.as_u16(),
+            refused.body()["error"]["type"].clone(),
+        )
     }
 
     #[test]
@@ -198,13 +219,25 @@ mod tests {
         use Dialect::{Anthropic, Openai};
         use ModelErrorKind as K;
         let text = |text: &str| Value::String(text.to_owned());
-        assert_eq!(said(K::BudgetExceeded, Openai), (429, text("insufficient_quota")));
-        assert_eq!(said(K::BudgetExceeded, Anthropic), (429, text("billing_error")));
+        assert_eq!(
+            said(K::BudgetExceeded, Openai),
+            (429, text("insufficient_quota"))
+        );
+        assert_eq!(
+            said(K::BudgetExceeded, Anthropic),
+            (429, text("billing_error"))
+        );
         assert_eq!(said(K::Overloaded, Openai), (503, text("server_error")));
-        assert_eq!(said(K::Overloaded, Anthropic), (529, text("overloaded_error")));
+        assert_eq!(
+            said(K::Overloaded, Anthropic),
+            (529, text("overloaded_error"))
+        );
         assert_eq!(said(K::NotFound, Anthropic), (404, text("not_found_error")));
         assert_eq!(said(K::Server, Anthropic), (502, text("api_error")));
-        assert_eq!(said(K::BadRequest, Anthropic), (400, text("invalid_request_error")));
+        assert_eq!(
+            said(K::BadRequest, Anthropic),
+            (400, text("invalid_request_error"))
+        );
     }
 
     #[test]

@@ -11,7 +11,10 @@ use crate::chat::{Effort, Image};
 type Result<T> = std::result::Result<T, Refused>;
 
 fn wrong<T>(name: &str, expected: &str) -> Result<T> {
-    Err(Refused::invalid(&format!("`{name}` is {expected}"), Some(name)))
+    Err(Refused::invalid(
+        &format!("`{name}` is {expected}"),
+        Some(name),
+    ))
 }
 
 /// A member that is there and not null.
@@ -46,7 +49,10 @@ pub(super) fn count(body: &Value, name: &str) -> Result<Option<u32>> {
     let Some(value) = given(body, name) else {
         return Ok(None);
     };
-    let number = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let number = value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| *n > 0);
     number.map_or_else(|| wrong(name, "a whole number above 0"), |n| Ok(Some(n)))
 }
 
@@ -76,7 +82,10 @@ pub(super) fn texts(body: &Value, name: &str) -> Result<Vec<String>> {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![text.clone()]),
         Some(Value::Array(items)) => {
-            let all: Option<Vec<_>> = items.iter().map(|i| i.as_str().map(str::to_owned)).collect();
+            let all: Option<Vec<_>> = items
+                .iter()
+                .map(|i| i.as_str().map(str::to_owned))
+                .collect();
             all.map_or_else(|| wrong(name, "a text or an array of texts"), Ok)
         }
         Some(_) => wrong(name, "a text or an array of texts"),

@@ -34,7 +34,9 @@ pub(super) fn one(room: &Models, dialect: Dialect, name: &str) -> Option<Value> 
 }
 
 fn model(dialect: Dialect, name: &str) -> Value {
-    let owner = name.split_once('/').map_or("role", |(provider, _)| provider);
+    let owner = name
+        .split_once('/')
+        .map_or("role", |(provider, _)| provider);
     let shown = if owner == DEMO {
         format!("{name} (a script, no model)")
     } else {

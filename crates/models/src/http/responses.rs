@@ -13,12 +13,16 @@ type Result<T> = std::result::Result<T, Refused>;
 pub(super) fn read(body: &Value) -> Result<Asked> {
     for name in ["previous_response_id", "conversation"] {
         if fields::given(body, name).is_some() {
-            let message = format!("`{name}` is not known here: send the whole conversation in `input`");
+            let message =
+                format!("`{name}` is not known here: send the whole conversation in `input`");
             return Err(Refused::invalid(&message, Some(name)));
         }
     }
     if fields::flag(body, "background")? {
-        return Err(Refused::invalid("there are no background responses here", Some("background")));
+        return Err(Refused::invalid(
+            "there are no background responses here",
+            Some("background"),
+        ));
     }
     let mut request = ChatRequest::to(fields::needed(body, "model")?);
     request.system = fields::text(body, "instructions")?.map(str::to_owned);
@@ -29,7 +33,12 @@ pub(super) fn read(body: &Value) -> Result<Asked> {
                 add(&mut request.messages, item)?;
             }
         }
-        _ => return Err(Refused::invalid("`input` is a text or an array", Some("input"))),
+        _ => {
+            return Err(Refused::invalid(
+                "`input` is a text or an array",
+                Some("input"),
+            ));
+        }
     }
     for tool in fields::list(body, "tools")? {
         match fields::needed(tool, "type")? {
@@ -41,7 +50,10 @@ pub(super) fn read(body: &Value) -> Result<Asked> {
         }
     }
     request.tool_choice = chat_in::choice(fields::given(body, "tool_choice"))?;
-    if let Some(format) = body.pointer("/text/format").filter(|format| !format.is_null()) {
+    if let Some(format) = body
+        .pointer("/text/format")
+        .filter(|format| !format.is_null())
+    {
         request.schema = chat_in::shape(format, Some(format))?;
     }
     request.max_tokens = fields::count(body, "max_output_tokens")?;
@@ -105,18 +117,30 @@ fn message(item: &Value) -> Result<Message> {
     let parts = match fields::given(item, "content") {
         Some(Value::String(text)) => vec![Part::Text(text.clone())],
         Some(Value::Array(parts)) => parts.iter().map(part).collect::<Result<_>>()?,
-        _ => return Err(Refused::invalid("`content` is a text or an array", Some("input"))),
+        _ => {
+            return Err(Refused::invalid(
+                "`content` is a text or an array",
+                Some("input"),
+            ));
+        }
     };
     Ok(Message { role, parts })
 }
 
 fn part(part: &Value) -> Result<Part> {
     match fields::needed(part, "type")? {
-        "input_text" | "output_text" | "text" => {
-            Ok(Part::Text(fields::text(part, "text")?.unwrap_or_default().to_owned()))
-        }
-        "refusal" => Ok(Part::Text(fields::text(part, "refusal")?.unwrap_or_default().to_owned())),
-        "input_image" => Ok(Part::Image(fields::picture(fields::needed(part, "image_url")?)?)),
+        "input_text" | "output_text" | "text" => Ok(Part::Text(
+            fields::text(part, "text")?.unwrap_or_default().to_owned(),
+        )),
+        "refusal" => Ok(Part::Text(
+            fields::text(part, "refusal")?
+                .unwrap_or_default()
+                .to_owned(),
+        )),
+        "input_image" => Ok(Part::Image(fields::picture(fields::needed(
+            part,
+            "image_url",
+        )?)?)),
         other => {
             let message = format!("parts of type `{other}` are not taken here");
             Err(Refused::invalid(&message, Some("input")))

@@ -15,16 +15,35 @@ use crate::usage::Usage;
 
 pub(super) fn whole(reply: &Reply, made: i64) -> Value {
     let mut output = Vec::new();
-    let text = reply.value.as_ref().map_or_else(|| reply.text.clone(), Value::to_string);
+    let text = reply
+        .value
+        .as_ref()
+        .map_or_else(|| reply.text.clone(), Value::to_string);
     if !text.is_empty() {
-        output.push(message(&format!("msg_{}", reply.head.call), &text, "completed"));
+        output.push(message(
+            &format!("msg_{}", reply.head.call),
+            &text,
+            "completed",
+        ));
     }
     for (at, call) in reply.tool_calls.iter().enumerate() {
         let id = format!("fc_{}_{at}", reply.head.call);
-        output.push(function_call(&id, &call.id, &call.name, &call.args.to_string()));
+        output.push(function_call(
+            &id,
+            &call.id,
+            &call.name,
+            &call.args.to_string(),
+        ));
     }
     let id = format!("resp_{}", reply.head.call);
-    response(&id, &reply.model(), made, Some(reply.stop), &output, Some(&reply.usage))
+    response(
+        &id,
+        &reply.model(),
+        made,
+        Some(reply.stop),
+        &output,
+        Some(&reply.usage),
+    )
 }
 
 fn message(id: &str, text: &str, status: &str) -> Value {
@@ -157,7 +176,11 @@ impl Events {
         let item = json!({
             "type": "message", "id": id, "status": "in_progress", "role": "assistant", "content": [],
         });
-        self.push(out, "response.output_item.added", json!({"output_index": at, "item": item}));
+        self.push(
+            out,
+            "response.output_item.added",
+            json!({"output_index": at, "item": item}),
+        );
         let part = json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []});
         let added = json!({"item_id": id, "output_index": at, "content_index": 0, "part": part});
         self.push(out, "response.content_part.added", added);
@@ -178,7 +201,8 @@ impl Events {
         done["logprobs"] = json!([]);
         self.push(out, "response.output_text.done", done);
         let mut part = here;
-        part["part"] = json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
+        part["part"] =
+            json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
         self.push(out, "response.content_part.done", part);
         let item = json!({"output_index": at, "item": self.item(at)});
         self.push(out, "response.output_item.done", item);
@@ -254,7 +278,11 @@ impl Voice for Events {
                     "type": "function_call", "id": self.id(at), "call_id": id, "name": name,
                     "arguments": "", "status": "in_progress",
                 });
-                self.push(out, "response.output_item.added", json!({"output_index": at, "item": item}));
+                self.push(
+                    out,
+                    "response.output_item.added",
+                    json!({"output_index": at, "item": item}),
+                );
             }
             ChatEvent::ToolArgs { index, delta } => {
                 if let Some((at, arguments)) = self.call_at(index) {
@@ -269,7 +297,11 @@ impl Voice for Events {
                 self.end_text(out);
                 let response = self.response(Some(stop));
                 let complete = response["status"] == "completed";
-                let kind = if complete { "response.completed" } else { "response.incomplete" };
+                let kind = if complete {
+                    "response.completed"
+                } else {
+                    "response.incomplete"
+                };
                 self.push(out, kind, json!({"response": response}));
             }
             ChatEvent::Start { .. }

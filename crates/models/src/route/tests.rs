@@ -36,7 +36,12 @@ fn map(roles: &[(&str, &[&str])]) -> Map {
     }
 }
 
-fn chain(map: &Map, target: &str, needs: Needs, chance: f64) -> Result<Vec<String>, ModelErrorKind> {
+fn chain(
+    map: &Map,
+    target: &str,
+    needs: Needs,
+    chance: f64,
+) -> Result<Vec<String>, ModelErrorKind> {
     let plan = plan(map, target, needs, chance).map_err(|error| error.kind)?;
     Ok(plan.chain.iter().map(|c| c.route.to_string()).collect())
 }
@@ -152,13 +157,26 @@ fn a_passing_failure_is_tried_again_then_the_next_is_asked() {
 fn each_kind_of_failure_has_its_consequence() {
     use ModelErrorKind as K;
     let next = |kind| Tries::new(2, 2).after(&failed(kind));
-    for kind in [K::RateLimited, K::Overloaded, K::Server, K::Connect, K::Timeout, K::Truncated] {
+    for kind in [
+        K::RateLimited,
+        K::Overloaded,
+        K::Server,
+        K::Connect,
+        K::Timeout,
+        K::Truncated,
+    ] {
         assert_eq!(next(kind), Next::Again(PAUSE), "{kind:?}");
     }
     for kind in [K::Auth, K::Payment, K::NotFound] {
         assert_eq!(next(kind), Next::Fallback, "{kind:?}");
     }
-    for kind in [K::BadRequest, K::ContentFilter, K::BudgetExceeded, K::Canceled, K::Internal] {
+    for kind in [
+        K::BadRequest,
+        K::ContentFilter,
+        K::BudgetExceeded,
+        K::Canceled,
+        K::Internal,
+    ] {
         assert_eq!(next(kind), Next::Stop, "{kind:?}");
     }
 }

@@ -304,7 +304,10 @@ impl<'a> Coercer<'a> {
             }
             Kind::Text(_) => {
                 let inner = self.quoted(node, '{')?;
-                return Some(self.object(&inner, fields, depth + 1)?.dearer(cost::WRAPPED));
+                return Some(
+                    self.object(&inner, fields, depth + 1)?
+                        .dearer(cost::WRAPPED),
+                );
             }
             Kind::Bare(_) => return None,
         };
@@ -328,9 +331,9 @@ impl<'a> Coercer<'a> {
         fields: &Map<String, Value>,
         depth: usize,
     ) -> Option<Fit> {
-        let none = Map::new();
+        let empty = Map::new();
         let known = fields.get("properties").and_then(Value::as_object);
-        let known = known.unwrap_or(&none);
+        let known = known.unwrap_or(&empty);
         let names = Names::new(known, members);
         let required = fields.get("required").and_then(Value::as_array);
         let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|it| it == name));
@@ -456,7 +459,8 @@ impl<'s> Names<'s> {
         for name in exact.keys() {
             // Two that differ only in spelling are not guessed between.
             let seen = loose.entry(scalars::plain(name));
-            seen.and_modify(|it| *it = None).or_insert(Some(name.as_str()));
+            seen.and_modify(|it| *it = None)
+                .or_insert(Some(name.as_str()));
         }
         let written = members.iter().map(|(name, _)| name.as_str());
         let written = written.filter(|name| exact.contains_key(*name)).collect();

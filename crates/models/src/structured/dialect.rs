@@ -119,7 +119,10 @@ fn nullable(mut schema: Value) -> Value {
     match schema.get_mut("type") {
         Some(Value::String(one)) if plain => {
             let one = std::mem::take(one);
-            schema["type"] = json!([one, "null"]);
+            let kinds = json!([one, "null"]);
+            schema
+                .as_object_mut()
+                .map(|it| it.insert("type".into(), kinds));
         }
         Some(Value::Array(all)) if plain => {
             if !all.iter().any(|it| it == "null") {
@@ -159,9 +162,17 @@ pub(crate) fn is_open(schema: &Value) -> bool {
         let named = schema.contains_key("properties");
         // No type at all means anything.
         let anything = kind.is_none()
-            && ["enum", "const", "$ref", "anyOf", "oneOf", "allOf", "properties"]
-                .iter()
-                .all(|name| !schema.contains_key(*name));
+            && [
+                "enum",
+                "const",
+                "$ref",
+                "anyOf",
+                "oneOf",
+                "allOf",
+                "properties",
+            ]
+            .iter()
+            .all(|name| !schema.contains_key(*name));
         let open = more.is_some_and(|more| more.is_object() || more == &Value::Bool(true));
         !(anything || open || object && !named)
     })
@@ -189,11 +200,15 @@ fn leads_back<'a>(at: &'a Value, root: &'a Value, path: &mut Vec<&'a str>, depth
         path.pop();
         return back;
     }
-    children(at).any(|(name, child)| name != "$defs" && name != "definitions" && leads_back(child, root, path, depth + 1))
+    children(at).any(|(name, child)| {
+        name != "$defs" && name != "definitions" && leads_back(child, root, path, depth + 1)
+    })
 }
 
 fn uses(schema: &Value, names: &[&str]) -> bool {
-    !all(schema, 0, &|schema| names.iter().all(|name| !schema.contains_key(*name)))
+    !all(schema, 0, &|schema| {
+        names.iter().all(|name| !schema.contains_key(*name))
+    })
 }
 
 fn remove(schema: &mut Map<String, Value>, names: &[&str]) {
@@ -292,7 +307,10 @@ mod tests {
             })
         );
         let map = json!({"type": "object", "properties": {"m": {"type": "object"}}});
-        assert_eq!(openai(&OutputSchema::strict("x", map.clone())), (map, false));
+        assert_eq!(
+            openai(&OutputSchema::strict("x", map.clone())),
+            (map, false)
+        );
     }
 
     #[test]
@@ -309,7 +327,9 @@ mod tests {
     #[test]
     fn what_is_open_or_recursive_is_seen() {
         assert!(!is_open(&schema()) && !is_recursive(&schema()));
-        assert!(is_open(&json!({"type": "object", "additionalProperties": {"type": "string"}})));
+        assert!(is_open(
+            &json!({"type": "object", "additionalProperties": {"type": "string"}})
+        ));
         assert!(is_open(&json!({"type": "array", "items": {}})));
         let tree = json!({
             "$defs": {"n": {"type": "object", "properties": {"next": {"$ref": "#/$defs/n"}}}},

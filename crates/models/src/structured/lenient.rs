@@ -99,8 +99,8 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some('{') => self.object(depth),
             Some('[') => self.array(depth),
-            Some('`') => self.backticks(),
-            Some(quote @ ('"' | '\'' | '“')) => self.quoted(quote, place),
+            Some('`') => Ok(self.backticks()),
+            Some(quote @ ('"' | '\'' | '“')) => Ok(self.quoted(quote, place)),
             Some(_) => Ok(self.bare(place)),
             None => Err(Broken),
         }
@@ -227,9 +227,9 @@ impl<'a> Reader<'a> {
 
     /// Text between quotes, in which further quotes may have been forgotten to
     /// be escaped: one ends the text only if what follows looks like it.
-    fn quoted(&mut self, quote: char, place: Place) -> Result<Node, Broken> {
+    fn quoted(&mut self, quote: char, place: Place) -> Node {
         if self.eat(r#"""""#) {
-            return Ok(self.until(r#"""""#));
+            return self.until(r#"""""#);
         }
         self.skip(quote);
         let mut text = String::new();
@@ -256,10 +256,10 @@ impl<'a> Reader<'a> {
                 c => text.push(c),
             }
         };
-        Ok(Node {
+        Node {
             kind: Kind::Text(text),
             complete,
-        })
+        }
     }
 
     /// Whether a text ends at the quote just read; unknown if the text is over.
@@ -301,12 +301,11 @@ impl<'a> Reader<'a> {
         if place == Place::Item {
             let word = |word: &str| self.rest().starts_with(word);
             let words = word("true") || word("false") || word("null");
-            let half = ["true", "false", "null"].iter().any(|it| it.starts_with(self.rest()));
-            return match words || matches!(next, '{' | '[' | '-' | '0'..='9') {
-                true => Some(true),
-                false if half => None,
-                false => Some(false),
-            };
+            let half = ["true", "false", "null"]
+                .iter()
+                .any(|it| it.starts_with(self.rest()));
+            let begins = words || matches!(next, '{' | '[' | '-' | '0'..='9');
+            return if half && !begins { None } else { Some(begins) };
         }
         let rest = self.rest();
         let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
@@ -374,23 +373,23 @@ impl<'a> Reader<'a> {
     }
 
     /// A block of code in place of a text, or a text between backticks.
-    fn backticks(&mut self) -> Result<Node, Broken> {
+    fn backticks(&mut self) -> Node {
         if self.eat("```") {
             // The rest of the line is the language's name.
             let rest = self.rest();
             let Some(end) = rest.find('\n') else {
                 self.at = self.text.len();
-                return Ok(unfinished());
+                return unfinished();
             };
             self.at += end + 1;
-            return Ok(self.until("```"));
+            return self.until("```");
         }
         if "```".starts_with(self.rest()) {
             self.at = self.text.len();
-            return Ok(unfinished());
+            return unfinished();
         }
         self.skip('`');
-        Ok(self.until("`"))
+        self.until("`")
     }
 
     /// Raw text up to this ending.
@@ -424,8 +423,13 @@ impl<'a> Reader<'a> {
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         // A comment behind a number or a word of JSON ends it; within other
         // words it may be an address.
-        let comment = ["//", "/*", "#"].into_iter().filter_map(|it| text.find(it)).min();
-        let before = comment.and_then(|at| text.get(..at)).filter(|it| is_plain(it));
+        let comment = ["//", "/*", "#"]
+            .into_iter()
+            .filter_map(|it| text.find(it))
+            .min();
+        let before = comment
+            .and_then(|at| text.get(..at))
+            .filter(|it| is_plain(it));
         let (text, end) = match before {
             Some(before) => (before, comment),
             None => (text, end),

@@ -116,7 +116,9 @@ pub(crate) fn number(kind: &Kind, integer: bool) -> Option<(Value, u32)> {
         return Some((number, quoted));
     }
     let mut found = text.split(|c: char| !(c.is_ascii_digit() || ",._-".contains(c)));
-    let mut found = found.by_ref().filter(|it| it.contains(|c: char| c.is_ascii_digit()));
+    let mut found = found
+        .by_ref()
+        .filter(|it| it.contains(|c: char| c.is_ascii_digit()));
     let one = found.next()?;
     // Between two numbers nobody can choose.
     if found.next().is_some() {
@@ -137,7 +139,11 @@ fn parsed(text: &str, integer: bool) -> Option<Value> {
     let float = number.as_f64()?;
     #[expect(clippy::cast_possible_truncation, reason = "compared right after")]
     let whole = float as i64;
-    #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "exact or no integer")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::float_cmp,
+        reason = "exact or no integer"
+    )]
     let exact = whole as f64 == float;
     exact.then(|| whole.into())
 }

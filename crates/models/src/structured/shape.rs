@@ -111,7 +111,9 @@ impl Shape {
 
     /// Why nothing in the answer fits at all.
     fn misfit(&self, nodes: &[Node], cut: bool) -> Vec<String> {
-        let found = nodes.iter().find(|node| !matches!(node.kind, Kind::Bare(_)));
+        let found = nodes
+            .iter()
+            .find(|node| !matches!(node.kind, Kind::Bare(_)));
         let Some(node) = found else {
             return vec!["/: there is no JSON value in the answer".to_owned()];
         };
@@ -162,7 +164,10 @@ impl Shape {
             }
             // What stands within the answer itself is not the answer, even if
             // its own end is missing.
-            let begun = !node.complete && coercer.root(&node).is_some_and(|it| self.is_about(&it.value));
+            let begun = !node.complete
+                && coercer
+                    .root(&node)
+                    .is_some_and(|it| self.is_about(&it.value));
             all.push(node);
             if begun {
                 break;

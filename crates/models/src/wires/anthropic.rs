@@ -14,7 +14,9 @@ use crate::wires::http::{Ask, Decoder, Out, Protocol};
 use crate::wires::provider::{Provider, SchemaSupport};
 use crate::wires::sse::Event;
 use crate::wires::tools::Tools;
-use crate::wires::{Call, count, fault, instructions, marked, sealed, support, text_of, with_extra};
+use crate::wires::{
+    Call, count, fault, instructions, marked, sealed, set, support, text_of, with_extra,
+};
 
 /// The protocol wants a limit; this is below what every current model can do.
 const MAX_TOKENS: u32 = 8192;
@@ -42,7 +44,10 @@ fn body(provider: &Provider, call: &Call) -> Value {
     let request = &*call.request;
     let mut body = Map::new();
     body.insert("model".into(), call.model.clone().into());
-    body.insert("max_tokens".into(), request.max_tokens.unwrap_or(MAX_TOKENS).into());
+    body.insert(
+        "max_tokens".into(),
+        request.max_tokens.unwrap_or(MAX_TOKENS).into(),
+    );
     body.insert("stream".into(), true.into());
     let system = instructions(request, provider);
     if !system.is_empty() {
@@ -86,7 +91,10 @@ fn output_config(request: &ChatRequest, support: SchemaSupport) -> Map<String, V
         && support == SchemaSupport::Native
     {
         let schema = dialect::anthropic(&wanted.schema);
-        output.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+        output.insert(
+            "format".into(),
+            json!({"type": "json_schema", "schema": schema}),
+        );
     }
     output
 }
@@ -99,8 +107,12 @@ fn tools(request: &ChatRequest) -> Vec<Value> {
             "input_schema": tool.parameters,
         });
         if tool.strict {
-            value["input_schema"] = dialect::anthropic(&tool.parameters);
-            value["strict"] = true.into();
+            set(
+                &mut value,
+                "input_schema",
+                dialect::anthropic(&tool.parameters),
+            );
+            set(&mut value, "strict", true.into());
         }
         value
     });
@@ -145,7 +157,7 @@ fn messages(request: &ChatRequest) -> Vec<Value> {
 }
 
 fn mark_cached(block: &mut Value) {
-    block["cache_control"] = json!({"type": "ephemeral"});
+    set(block, "cache_control", json!({"type": "ephemeral"}));
 }
 
 fn blocks(message: &Message) -> Vec<Value> {
@@ -167,7 +179,11 @@ fn block(part: &Part) -> Option<Value> {
         Part::ToolCall(call) => json!({
             "type": "tool_use", "id": call.id, "name": call.name, "input": call.args,
         }),
-        Part::ToolResult { id, content, is_error } => json!({
+        Part::ToolResult {
+            id,
+            content,
+            is_error,
+        } => json!({
             "type": "tool_result", "tool_use_id": id, "content": content, "is_error": is_error,
         }),
         // Thoughts of another provider, or without a mark, are not taken back.
@@ -236,7 +252,8 @@ impl Answer {
             }
             "tool_use" => {
                 let (id, name) = (text_of(block, "/id"), text_of(block, "/name"));
-                self.tools.start(index(data), (id, name), None, &mut out.events)?;
+                self.tools
+                    .start(index(data), (id, name), None, &mut out.events)?;
                 // Usually `{}`, and the arguments follow in pieces.
                 if let Some(input) = block.get("input").and_then(Value::as_object)
                     && !input.is_empty()

@@ -11,7 +11,7 @@ use crate::event::ChatStream;
 use crate::usage::Usage;
 use crate::wires::http::{Ask, HttpWire, Protocol};
 use crate::wires::provider::WireKind;
-use crate::wires::{Call, EmbedCall, Embeddings, Wire, count, gemini, text_of};
+use crate::wires::{Call, EmbedCall, Embeddings, Wire, count, gemini, set, text_of};
 
 /// Texts in one request: what the providers allow.
 const OPENAI_BATCH: usize = 2048;
@@ -35,14 +35,16 @@ impl<P: Protocol> Wire for Embedding<P> {
                 ..Embeddings::default()
             };
             for texts in call.texts.chunks(batch) {
-                let ask = match gemini {
-                    true => gemini_ask(&call, texts),
-                    false => Ok(openai_ask(&call, texts)),
+                let ask = if gemini {
+                    gemini_ask(&call, texts)?
+                } else {
+                    openai_ask(&call, texts)
                 };
-                let answer = http.json(&provider, ask?).await?;
-                let vectors = match gemini {
-                    true => gemini_vectors(&answer),
-                    false => openai_vectors(&answer, texts.len()),
+                let answer = http.json(&provider, ask).await?;
+                let vectors = if gemini {
+                    gemini_vectors(&answer)
+                } else {
+                    openai_vectors(&answer, texts.len())
                 };
                 let vectors = vectors.filter(|vectors| vectors.len() == texts.len());
                 all.vectors.extend(vectors.ok_or_else(|| {
@@ -59,7 +61,7 @@ impl<P: Protocol> Wire for Embedding<P> {
 fn openai_ask(call: &EmbedCall, texts: &[String]) -> Ask {
     let mut body = json!({"model": call.model, "input": texts, "encoding_format": "base64"});
     if let Some(dimensions) = call.dimensions {
-        body["dimensions"] = dimensions.into();
+        set(&mut body, "dimensions", dimensions.into());
     }
     Ask::post("/embeddings", body, call.token)
 }
@@ -88,8 +90,14 @@ fn vector(value: &Value) -> Option<Vec<f32>> {
 }
 
 fn numbers(value: &Value) -> Option<Vec<f32>> {
-    #[expect(clippy::cast_possible_truncation, reason = "vectors are single precision")]
-    let numbers = value.as_array()?.iter().map(|n| n.as_f64().map(|n| n as f32));
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "vectors are single precision"
+    )]
+    let numbers = value
+        .as_array()?
+        .iter()
+        .map(|n| n.as_f64().map(|n| n as f32));
     numbers.collect()
 }
 
@@ -101,12 +109,16 @@ fn gemini_ask(call: &EmbedCall, texts: &[String]) -> Result<Ask, ModelError> {
             "content": {"parts": [{"text": text}]},
         });
         if let Some(dimensions) = call.dimensions {
-            request["outputDimensionality"] = dimensions.into();
+            set(&mut request, "outputDimensionality", dimensions.into());
         }
         request
     });
     let body = json!({"requests": requests.collect::<Vec<_>>()});
-    Ok(Ask::post(format!("{path}:batchEmbedContents"), body, call.token))
+    Ok(Ask::post(
+        format!("{path}:batchEmbedContents"),
+        body,
+        call.token,
+    ))
 }
 
 fn gemini_vectors(answer: &Value) -> Option<Vec<Vec<f32>>> {

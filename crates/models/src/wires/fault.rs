@@ -14,7 +14,7 @@ use crate::error::{ModelError, ModelErrorKind as Kind};
 use crate::wires::provider::Provider;
 
 /// A provider that wants more quiet than this is as good as gone.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is kept of a provider's words, in characters.
 const MESSAGE_MAX: usize = 500;
@@ -75,7 +75,9 @@ impl Said {
         let detail = |name: &str| details.iter().find_map(|detail| detail.get(name)?.as_str());
         Self {
             // The more exact word first: `code` where there is one.
-            code: text("code").or_else(|| text("status")).or_else(|| text("type")),
+            code: text("code")
+                .or_else(|| text("status"))
+                .or_else(|| text("type")),
             number: number.and_then(|number| u16::try_from(number).ok()),
             message: text("message").or_else(|| text("detail")),
             reason: detail("reason").map(str::to_owned),
@@ -105,9 +107,10 @@ impl Said {
         let by_word = self.code.as_deref().and_then(by_word);
         match (by_word, number) {
             // `invalid_request_error` and the like say less than the text.
-            (Some(Kind::BadRequest) | None, Some(400 | 413 | 422)) | (Some(Kind::BadRequest), None) => {
-                self.by_message().unwrap_or(Kind::BadRequest)
-            }
+            (Some(Kind::BadRequest) | None, Some(400 | 413 | 422))
+            | (Some(Kind::BadRequest), None) => self.by_message().unwrap_or(Kind::BadRequest),
+            // A status that says more than a word that fits everything.
+            (Some(Kind::BadRequest), Some(number)) => by_status(number),
             (Some(kind), _) => kind,
             (None, Some(number)) => by_status(number),
             (None, None) => self.by_message().unwrap_or(Kind::Server),
@@ -135,12 +138,22 @@ impl Said {
 fn by_word(code: &str) -> Option<Kind> {
     Some(match code.to_ascii_lowercase().as_str() {
         "overloaded_error" | "unavailable" | "server_overloaded" | "slow_down" => Kind::Overloaded,
-        "rate_limit_error" | "rate_limit_exceeded" | "resource_exhausted" | "requests"
-        | "tokens" | "too_many_requests" => Kind::RateLimited,
-        "insufficient_quota" | "billing_error" | "billing_hard_limit_reached"
+        "rate_limit_error"
+        | "rate_limit_exceeded"
+        | "resource_exhausted"
+        | "requests"
+        | "tokens"
+        | "too_many_requests" => Kind::RateLimited,
+        "insufficient_quota"
+        | "billing_error"
+        | "billing_hard_limit_reached"
         | "billing_not_active" => Kind::Payment,
-        "authentication_error" | "permission_error" | "invalid_api_key" | "unauthenticated"
-        | "permission_denied" | "invalid_authentication" => Kind::Auth,
+        "authentication_error"
+        | "permission_error"
+        | "invalid_api_key"
+        | "unauthenticated"
+        | "permission_denied"
+        | "invalid_authentication" => Kind::Auth,
         "not_found_error" | "model_not_found" | "not_found" => Kind::NotFound,
         "context_length_exceeded" | "request_too_large" | "string_above_max_length" => {
             Kind::ContextFull
@@ -159,13 +172,12 @@ fn by_status(status: u16) -> Kind {
     match status {
         401 | 403 => Kind::Auth,
         402 => Kind::Payment,
-        404 => Kind::NotFound,
         408 | 504 => Kind::Timeout,
         413 => Kind::ContextFull,
         429 => Kind::RateLimited,
         503 | 529 => Kind::Overloaded,
         // A redirect is not followed: the address is wrong.
-        300..=399 => Kind::NotFound,
+        404 | 300..=399 => Kind::NotFound,
         400..=499 => Kind::BadRequest,
         _ => Kind::Server,
     }
@@ -221,31 +233,77 @@ mod tests {
     use crate::wires::provider::WireKind;
 
     fn fault(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> ModelError {
-        let provider = Provider::new("p", WireKind::OpenaiChat, None)
-            .key(Secret::new("sk-very-secret-key"));
+        let provider =
+            Provider::new("p", WireKind::OpenaiChat, None).key(Secret::new("sk-very-secret-key"));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, HeaderValue::from_static(value));
         }
         let status = StatusCode::from_u16(status).expect("a status");
-        from_answer(&provider, status, &map, body.as_bytes(), Timestamp::UNIX_EPOCH)
+        from_answer(
+            &provider,
+            status,
+            &map,
+            body.as_bytes(),
+            Timestamp::UNIX_EPOCH,
+        )
     }
 
     #[test]
     fn every_providers_words_end_in_one_set() {
         let table = [
-            (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Kind::Overloaded),
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}"#, Kind::ContextFull),
-            (400, r#"{"error":{"message":"no","type":"invalid_request_error","code":"context_length_exceeded"}}"#, Kind::ContextFull),
-            (429, r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#, Kind::Payment),
-            (429, r#"{"error":{"message":"slow","type":"requests","code":"rate_limit_exceeded"}}"#, Kind::RateLimited),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                Kind::Overloaded,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}"#,
+                Kind::ContextFull,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"no","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
+                Kind::ContextFull,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                Kind::Payment,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"slow","type":"requests","code":"rate_limit_exceeded"}}"#,
+                Kind::RateLimited,
+            ),
             (429, "slow", Kind::RateLimited),
-            (400, r#"{"error":{"code":400,"message":"API key not valid","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#, Kind::Auth),
-            (400, r#"[{"error":{"code":400,"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","status":"INVALID_ARGUMENT"}}]"#, Kind::ContextFull),
-            (503, r#"{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}"#, Kind::Overloaded),
-            (402, r#"{"error":{"code":402,"message":"credits"}}"#, Kind::Payment),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"API key not valid","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+                Kind::Auth,
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","status":"INVALID_ARGUMENT"}}]"#,
+                Kind::ContextFull,
+            ),
+            (
+                503,
+                r#"{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}"#,
+                Kind::Overloaded,
+            ),
+            (
+                402,
+                r#"{"error":{"code":402,"message":"credits"}}"#,
+                Kind::Payment,
+            ),
             (404, r#"{"error":"model 'x' not found"}"#, Kind::NotFound),
-            (422, r#"{"title":"Input validation failed","detail":"- input: prompt is required"}"#, Kind::BadRequest),
+            (
+                422,
+                r#"{"title":"Input validation failed","detail":"- input: prompt is required"}"#,
+                Kind::BadRequest,
+            ),
             (500, "<html>", Kind::Server),
             (302, "", Kind::NotFound),
         ];
@@ -261,7 +319,10 @@ mod tests {
         let wait = |headers: &[_]| fault(429, headers, "").retry_after;
         let both = [("retry-after-ms", "1500"), ("retry-after", "9")];
         assert_eq!(wait(&both), Some(Duration::from_millis(1500)));
-        assert_eq!(wait(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
+        assert_eq!(
+            wait(&[("retry-after", "0.5")]),
+            Some(Duration::from_millis(500))
+        );
         let date = [("retry-after", "Thu, 01 Jan 1970 00:00:20 GMT")];
         assert_eq!(wait(&date), Some(Duration::from_secs(20)));
         let past = [("retry-after", "Wed, 31 Dec 1969 23:00:00 GMT")];
@@ -270,7 +331,10 @@ mod tests {
             assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
         }
         let body = r#"{"error":{"code":429,"message":"x","status":"RESOURCE_EXHAUSTED","details":[{"@type":"t","retryDelay":"17.5s"}]}}"#;
-        assert_eq!(fault(429, &[], body).retry_after, Some(Duration::from_millis(17_500)));
+        assert_eq!(
+            fault(429, &[], body).retry_after,
+            Some(Duration::from_millis(17_500))
+        );
     }
 
     #[test]
@@ -288,7 +352,10 @@ mod tests {
     fn a_key_that_a_provider_repeats_does_not_come_through() {
         let body = r#"{"error":{"message":"Incorrect API key provided: sk-very-secret-key.","code":"sk-very-secret-key"}}"#;
         let error = fault(401, &[], body);
-        assert!(!format!("{error:?} {error}").contains("very-secret"), "{error:?}");
+        assert!(
+            !format!("{error:?} {error}").contains("very-secret"),
+            "{error:?}"
+        );
         let long = format!(r#"{{"error":"{}"}}"#, "ä".repeat(5000));
         assert!(fault(500, &[], &long).message.chars().count() <= MESSAGE_MAX + 1);
     }

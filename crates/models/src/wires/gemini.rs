@@ -15,7 +15,9 @@ use crate::wires::openai_chat::effort_word;
 use crate::wires::provider::{Provider, SchemaSupport};
 use crate::wires::sse::Event;
 use crate::wires::tools::Tools;
-use crate::wires::{Call, count, fault, in_path, instructions, marked, sealed, text_of, with_extra};
+use crate::wires::{
+    Call, count, fault, in_path, instructions, marked, sealed, set, text_of, with_extra,
+};
 
 /// Marks signatures of this protocol.
 const SEAL: &str = "gemini";
@@ -36,9 +38,11 @@ impl Protocol for Gemini {
 /// Tuned models have a folder of their own.
 pub(crate) fn path(model: &str) -> Result<String, ModelError> {
     let model = in_path(model)?;
-    Ok(match model.contains('/') {
-        true => format!("/{model}"),
-        false => format!("/models/{model}"),
+    let own = model.contains('/');
+    Ok(if own {
+        format!("/{model}")
+    } else {
+        format!("/models/{model}")
     })
 }
 
@@ -47,7 +51,10 @@ fn body(provider: &Provider, call: &Call) -> Value {
     let mut body = Map::new();
     let system = instructions(request, provider);
     if !system.is_empty() {
-        body.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
+        body.insert(
+            "systemInstruction".into(),
+            json!({"parts": [{"text": system}]}),
+        );
     }
     body.insert("contents".into(), contents(request).into());
     if !request.tools.is_empty() {
@@ -166,11 +173,15 @@ fn one(part: &Part, request: &ChatRequest) -> Option<Value> {
         Part::ToolCall(call) => {
             let mut value = json!({"functionCall": {"name": call.name, "args": call.args}});
             if let Some(signature) = marked(SEAL, call.signature.as_deref()) {
-                value["thoughtSignature"] = signature.into();
+                set(&mut value, "thoughtSignature", signature.into());
             }
             value
         }
-        Part::ToolResult { id, content, is_error } => {
+        Part::ToolResult {
+            id,
+            content,
+            is_error,
+        } => {
             let key = if *is_error { "error" } else { "result" };
             // Results go by the function's name here.
             let name = name_of(id, request);
@@ -222,7 +233,8 @@ impl Decoder for Answer {
         let Some(mut stop) = self.stop.take() else {
             return Ok(());
         };
-        if stop == StopReason::End && self.tools.any() {
+        // Whatever word the server has for it.
+        if matches!(stop, StopReason::End | StopReason::Other) && self.tools.any() {
             stop = StopReason::ToolUse;
         }
         self.tools.finish(stop, &mut out.events)?;
@@ -258,7 +270,9 @@ impl Answer {
         let Some(candidate) = data.pointer("/candidates/0") else {
             return Ok(());
         };
-        let parts = candidate.pointer("/content/parts").and_then(Value::as_array);
+        let parts = candidate
+            .pointer("/content/parts")
+            .and_then(Value::as_array);
         for part in parts.into_iter().flatten() {
             self.part(part, out)?;
         }
@@ -280,10 +294,13 @@ impl Answer {
         let text = text_of(part, "/text");
         let thought = part.get("thought").and_then(Value::as_bool) == Some(true);
         if !text.is_empty() {
-            out.events.push(match thought {
-                true => ChatEvent::Reasoning(text.to_owned()),
-                false => ChatEvent::Text(text.to_owned()),
-            });
+            let text = text.to_owned();
+            let event = if thought {
+                ChatEvent::Reasoning(text)
+            } else {
+                ChatEvent::Text(text)
+            };
+            out.events.push(event);
         } else if signature.is_none() && part.get("text").is_none() {
             let kind = part.as_object().and_then(|part| part.keys().next());
             out.skip(kind.map_or("part", String::as_str));
@@ -309,7 +326,8 @@ impl Answer {
             id => id.to_owned(),
         };
         let name = text_of(call, "/name");
-        self.tools.start(key, (&id, name), signature, &mut out.events)?;
+        self.tools
+            .start(key, (&id, name), signature, &mut out.events)?;
         let args = call.get("args").filter(|args| args.is_object());
         let args = args.map_or_else(|| "{}".to_owned(), Value::to_string);
         self.tools.args(key, &args, &mut out.events)?;
@@ -334,8 +352,15 @@ fn stop(reason: &str) -> Result<StopReason, ModelError> {
         "STOP" => StopReason::End,
         "MAX_TOKENS" => StopReason::Length,
         "CONTINUATION" => StopReason::Pause,
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT" | "IMAGE_RECITATION" | "LANGUAGE" => StopReason::ContentFilter,
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "LANGUAGE" => StopReason::ContentFilter,
         // The model has tried to call a tool and failed at it: asking again helps.
         "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "MALFORMED_RESPONSE" => {
             let text = format!("the model gave up: {reason}");

@@ -81,7 +81,13 @@ impl Http {
         let read = timeout(provider.timeouts.idle, whole(body, FAULT_MAX)).await;
         let body = read.ok().and_then(Result::ok).unwrap_or_default();
         let now = self.clock.now();
-        Err(fault::from_answer(provider, head.status, &head.headers, &body, now))
+        Err(fault::from_answer(
+            provider,
+            head.status,
+            &head.headers,
+            &body,
+            now,
+        ))
     }
 
     /// Sends a request and reads the whole answer as JSON.
@@ -151,14 +157,23 @@ fn headers(
     headers.insert(USER_AGENT, HeaderValue::from_static("ferrobase"));
     if let Some(key) = &provider.key {
         let (name, value) = match provider.kind {
-            WireKind::Anthropic => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
-            WireKind::Gemini => (HeaderName::from_static("x-goog-api-key"), key.expose().to_owned()),
+            WireKind::Anthropic => (
+                HeaderName::from_static("x-api-key"),
+                key.expose().to_owned(),
+            ),
+            WireKind::Gemini => (
+                HeaderName::from_static("x-goog-api-key"),
+                key.expose().to_owned(),
+            ),
             _ => (AUTHORIZATION, format!("Bearer {}", key.expose())),
         };
         headers.insert(name, secret(&value)?);
     }
     if provider.kind == WireKind::Anthropic {
-        headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+        headers.insert(
+            "anthropic-version",
+            HeaderValue::from_static(ANTHROPIC_VERSION),
+        );
     }
     if let Some(token) = token {
         headers.insert("idempotency-key", secret(&token.to_string())?);
@@ -281,10 +296,7 @@ impl<P: Protocol> HttpWire<P> {
     }
 
     /// Asks and returns the answer as a stream.
-    pub(crate) fn stream(
-        &self,
-        call: &Call,
-    ) -> BoxFuture<'static, Result<ChatStream, ModelError>> {
+    pub(crate) fn stream(&self, call: &Call) -> BoxFuture<'static, Result<ChatStream, ModelError>> {
         let ask = self.protocol.ask(&self.provider, call);
         let decoder = self.protocol.decoder(call);
         let (provider, http) = (self.provider.clone(), self.http.clone());

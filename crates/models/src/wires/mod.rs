@@ -16,6 +16,9 @@ pub mod replicate;
 mod sse;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -85,9 +88,11 @@ pub fn connect(provider: Provider, http: &Http) -> Option<Arc<dyn Wire>> {
     let kind = provider.kind;
     Some(match kind {
         WireKind::Anthropic => Arc::new(HttpWire::new(anthropic::Anthropic, provider, http)),
-        WireKind::OpenaiChat | WireKind::Openrouter => {
-            Arc::new(Embedding(HttpWire::new(openai_chat::OpenaiChat, provider, http)))
-        }
+        WireKind::OpenaiChat | WireKind::Openrouter => Arc::new(Embedding(HttpWire::new(
+            openai_chat::OpenaiChat,
+            provider,
+            http,
+        ))),
         WireKind::OpenaiResponses => {
             let protocol = openai_responses::OpenaiResponses;
             Arc::new(Embedding(HttpWire::new(protocol, provider, http)))
@@ -147,6 +152,13 @@ fn marked<'a>(seal: &str, signature: Option<&'a str>) -> Option<&'a str> {
     signature?.strip_prefix(seal)?.strip_prefix(':')
 }
 
+/// Sets a field of an object.
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
 /// The number at this JSON Pointer; 0 where there is none.
 fn count(value: &Value, pointer: &str) -> u64 {
     let number = value.pointer(pointer);
@@ -163,20 +175,12 @@ fn text_of<'a>(value: &'a Value, pointer: &str) -> &'a str {
 fn in_path(model: &str) -> Result<&str, ModelError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
     let plain = !model.is_empty() && model.chars().all(fits) && !model.contains("..");
-    match plain {
-        true => Ok(model),
-        false => Err(ModelError::new(
-            ModelErrorKind::NotFound,
-            "this is no name of a model",
-        )),
-    }
+    let wrong = || ModelError::new(ModelErrorKind::NotFound, "this is no name of a model");
+    plain.then_some(model).ok_or_else(wrong)
 }
 
 fn unsupported(what: &str) -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Unsupported,
-        format!("this provider {what}"),
-    )
+    ModelError::new(ModelErrorKind::Unsupported, format!("this provider {what}"))
 }
 
 /// Texts to be turned into vectors.

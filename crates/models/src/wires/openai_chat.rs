@@ -17,7 +17,7 @@ use crate::wires::provider::{Provider, SchemaSupport, WireKind};
 use crate::wires::reasoning_details::Details;
 use crate::wires::sse::Event;
 use crate::wires::tools::Tools;
-use crate::wires::{Call, count, fault, instructions, marked, text_of, with_extra};
+use crate::wires::{Call, count, fault, instructions, marked, set, text_of, with_extra};
 
 /// Marks `reasoning_details`, which `OpenRouter` wants back.
 pub(crate) const SEAL: &str = "openrouter";
@@ -66,10 +66,12 @@ fn body(provider: &Provider, call: &Call) -> Value {
     }
     let router = provider.kind == WireKind::Openrouter;
     if let Some(effort) = request.effort {
-        match router {
-            true => body.insert("reasoning".into(), json!({"effort": effort_word(effort)})),
-            false => body.insert("reasoning_effort".into(), effort_word(effort).into()),
-        };
+        let effort = effort_word(effort);
+        if router {
+            body.insert("reasoning".into(), json!({"effort": effort}));
+        } else {
+            body.insert("reasoning_effort".into(), effort.into());
+        }
     }
     if router {
         body.insert("usage".into(), json!({"include": true}));
@@ -80,7 +82,11 @@ fn body(provider: &Provider, call: &Call) -> Value {
 /// `OpenAI`'s newer models refuse the old name, most other servers know only it.
 fn max_tokens_field(provider: &Provider) -> &'static str {
     let openai = provider.base_url.starts_with("https://api.openai.com/");
-    if openai { "max_completion_tokens" } else { "max_tokens" }
+    if openai {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    }
 }
 
 /// The longest thinking has no common name.
@@ -116,7 +122,7 @@ fn tools(request: &ChatRequest) -> Vec<Value> {
         // Arguments are not coerced as answers are, so only what is already
         // strict is declared so.
         if tool.strict && dialect::is_closed(&tool.parameters) {
-            function["strict"] = true.into();
+            set(&mut function, "strict", true.into());
         }
         json!({"type": "function", "function": function})
     });
@@ -157,14 +163,17 @@ fn messages(provider: &Provider, request: &ChatRequest) -> Vec<Value> {
 
 /// There is no field for failure here, so the text says it.
 pub(crate) fn result_text(content: &str, is_error: bool) -> String {
-    match is_error {
-        true => format!("Error: {content}"),
-        false => content.to_owned(),
-    }
+    let mark = if is_error { "Error: " } else { "" };
+    format!("{mark}{content}")
 }
 
 fn tool_result(part: &Part) -> Option<Value> {
-    let Part::ToolResult { id, content, is_error } = part else {
+    let Part::ToolResult {
+        id,
+        content,
+        is_error,
+    } = part
+    else {
         return None;
     };
     let content = result_text(content, *is_error);
@@ -173,7 +182,10 @@ fn tool_result(part: &Part) -> Option<Value> {
 
 /// Plain text where it is nothing else: small servers know no more.
 fn content(message: &Message) -> Option<Value> {
-    let plain = !message.parts.iter().any(|part| matches!(part, Part::Image(_)));
+    let plain = !message
+        .parts
+        .iter()
+        .any(|part| matches!(part, Part::Image(_)));
     if plain {
         let text = message.text();
         let only_results = text.is_empty() && !message.parts.is_empty();
@@ -210,19 +222,18 @@ fn assistant(provider: &Provider, message: &Message) -> Value {
             Part::Reasoning { signature, .. } if provider.kind == WireKind::Openrouter => {
                 let details = marked(SEAL, signature.as_deref());
                 if let Some(details) = details.and_then(|text| serde_json::from_str(text).ok()) {
-                    value["reasoning_details"] = details;
+                    set(&mut value, "reasoning_details", details);
                 }
             }
             _ => {}
         }
     }
     let text = message.text();
-    value["content"] = match text.is_empty() && !calls.is_empty() {
-        true => Value::Null,
-        false => text.into(),
-    };
+    let silent = text.is_empty() && !calls.is_empty();
+    let content = if silent { Value::Null } else { text.into() };
+    set(&mut value, "content", content);
     if !calls.is_empty() {
-        value["tool_calls"] = calls.into();
+        set(&mut value, "tool_calls", calls.into());
     }
     value
 }
@@ -236,6 +247,7 @@ struct Answer {
     calls: Vec<(Option<u64>, String)>,
     details: Details,
     stop: Option<StopReason>,
+    refused: bool,
     over: bool,
 }
 
@@ -256,7 +268,11 @@ impl Decoder for Answer {
         let choice = data.pointer("/choices/0");
         let usage = data.get("usage").filter(|usage| usage.is_object());
         if choice.is_none() && usage.is_none() && data.get("id").is_none() {
-            out.skip(if event.name.is_empty() { "chunk" } else { &event.name });
+            out.skip(if event.name.is_empty() {
+                "chunk"
+            } else {
+                &event.name
+            });
             return Ok(());
         }
         self.start(&data, out);
@@ -279,6 +295,8 @@ impl Decoder for Answer {
         };
         if stop == StopReason::End && self.tools.any() {
             stop = StopReason::ToolUse;
+        } else if stop == StopReason::End && self.refused {
+            stop = StopReason::Refusal;
         }
         if let Some(sealed) = self.details.sealed(SEAL) {
             out.events.push(ChatEvent::ReasoningSignature(sealed));
@@ -318,7 +336,7 @@ impl Answer {
                 out.events.push(ChatEvent::Text(text.to_owned()));
             }
         }
-        let refused = !text_of(delta, "/refusal").is_empty();
+        self.refused = self.refused || !text_of(delta, "/refusal").is_empty();
         let calls = delta.get("tool_calls").and_then(Value::as_array);
         for call in calls.into_iter().flatten() {
             self.call(call, out)?;
@@ -327,9 +345,6 @@ impl Answer {
             Some("error") => return Err(fault::from_event(&out.provider, choice)),
             Some(reason) => self.stop = Some(stop(reason)),
             None => {}
-        }
-        if refused {
-            self.stop = self.stop.map(|_| StopReason::Refusal);
         }
         Ok(())
     }
@@ -362,11 +377,14 @@ impl Answer {
     fn key(&mut self, call: &Value) -> usize {
         let index = call.get("index").and_then(Value::as_u64);
         let id = text_of(call, "/id");
-        let known = self.calls.iter().rposition(|(one, name)| match (id, index) {
-            ("", None) => true,
-            ("", index) => *one == index,
-            (id, _) => name == id,
-        });
+        let known = self
+            .calls
+            .iter()
+            .rposition(|(one, name)| match (id, index) {
+                ("", None) => true,
+                ("", index) => *one == index,
+                (id, _) => name == id,
+            });
         known.unwrap_or_else(|| {
             self.calls.push((index, id.to_owned()));
             self.calls.len() - 1
@@ -382,7 +400,10 @@ fn usage_of(raw: Value) -> Usage {
         output: count(&raw, "/completion_tokens"),
         reasoning: count(&raw, "/completion_tokens_details/reasoning_tokens"),
         // Only the router's cost is money: elsewhere the word means anything.
-        cost: raw.get("cost").and_then(Value::as_f64).filter(|cost| *cost >= 0.0),
+        cost: raw
+            .get("cost")
+            .and_then(Value::as_f64)
+            .filter(|cost| *cost >= 0.0),
         raw,
         ..Usage::default()
     }

@@ -46,7 +46,9 @@ fn body(provider: &Provider, call: &Call) -> Value {
     for message in request.messages.iter().filter(|it| it.role != Role::System) {
         items(message, &mut input);
     }
-    let thoughts = input.iter().any(|item| text_of(item, "/type") == "reasoning");
+    let thoughts = input
+        .iter()
+        .any(|item| text_of(item, "/type") == "reasoning");
     body.insert("input".into(), input.into());
     if !request.tools.is_empty() {
         body.insert("tools".into(), tools(request).into());
@@ -122,7 +124,11 @@ fn items(message: &Message, all: &mut Vec<Value>) {
         let item = match part {
             Part::Text(text) if text.is_empty() => continue,
             Part::Text(text) => {
-                let kind = if role == "user" { "input_text" } else { "output_text" };
+                let kind = if role == "user" {
+                    "input_text"
+                } else {
+                    "output_text"
+                };
                 words.push(json!({"type": kind, "text": text}));
                 continue;
             }
@@ -136,7 +142,11 @@ fn items(message: &Message, all: &mut Vec<Value>) {
                 "name": call.name,
                 "arguments": call.args.to_string(),
             }),
-            Part::ToolResult { id, content, is_error } => json!({
+            Part::ToolResult {
+                id,
+                content,
+                is_error,
+            } => json!({
                 "type": "function_call_output",
                 "call_id": id,
                 "output": result_text(content, *is_error),
@@ -253,7 +263,7 @@ impl Answer {
                 if !text_of(item, "/encrypted_content").is_empty() {
                     // Its own status is not taken back.
                     let mut item = item.clone();
-                    item.as_object_mut().map(|item| item.remove("status"));
+                    item.as_object_mut().map(|item| item.shift_remove("status"));
                     let sealed = sealed(SEAL, &item.to_string());
                     out.events.push(ChatEvent::ReasoningSignature(sealed));
                 }

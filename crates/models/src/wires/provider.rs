@@ -120,9 +120,9 @@ impl Default for Timeouts {
     /// answer alive, so a minute of silence means that nobody is there.
     fn default() -> Self {
         Self {
-            first: Duration::from_mins(2),
-            idle: Duration::from_mins(1),
-            total: Duration::from_mins(15),
+            first: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(900),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::event::ChatStream;
 use crate::usage::Usage;
 use crate::wires::http::{Ask, Http};
 use crate::wires::provider::Provider;
-use crate::wires::{Call, PredictCall, Prediction, PredictionStatus, Wire, in_path, text_of};
+use crate::wires::{Call, PredictCall, Prediction, PredictionStatus, Wire, in_path, set, text_of};
 
 /// How long the first request waits for a quick prediction, in seconds. Longer
 /// ones are looked at again or tell by webhook.
@@ -29,7 +29,7 @@ const WAIT_SECONDS: u32 = 10;
 
 /// A webhook older or newer than this is not believed: it may be a repetition
 /// by somebody who has read an old one.
-const WEBHOOK_AGE_MAX: Duration = Duration::from_mins(5);
+const WEBHOOK_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Signatures of one webhook that are tried; more than one comes only while
 /// secrets are being replaced.
@@ -46,7 +46,10 @@ impl Replicate {
         Self { provider, http }
     }
 
-    fn ask(&self, ask: Result<Ask, ModelError>) -> BoxFuture<'static, Result<Prediction, ModelError>> {
+    fn ask(
+        &self,
+        ask: Result<Ask, ModelError>,
+    ) -> BoxFuture<'static, Result<Prediction, ModelError>> {
         let (http, provider) = (self.http.clone(), self.provider.clone());
         Box::pin(async move {
             let ask = ask.map_err(|error| error.of(&provider.name))?;
@@ -85,17 +88,17 @@ fn begin(call: &PredictCall) -> Result<Ask, ModelError> {
     let path = match (model.rsplit_once(':'), model.contains('/')) {
         (None, true) => format!("/models/{model}/predictions"),
         (Some((_, version)), _) => {
-            body["version"] = version.into();
+            set(&mut body, "version", version.into());
             "/predictions".to_owned()
         }
         (None, false) => {
-            body["version"] = model.into();
+            set(&mut body, "version", model.into());
             "/predictions".to_owned()
         }
     };
     if let Some(webhook) = &call.webhook {
-        body["webhook"] = webhook.as_str().into();
-        body["webhook_events_filter"] = json!(["completed"]);
+        set(&mut body, "webhook", webhook.as_str().into());
+        set(&mut body, "webhook_events_filter", json!(["completed"]));
     }
     let mut ask = Ask::post(path, body, call.token);
     // A step of a job wants the handle at once: while it waits for the answer, a
@@ -183,7 +186,11 @@ pub fn verify(secret: &Secret, signed: Signed<'_>, body: &[u8], now: Timestamp) 
     let Ok(key) = STANDARD.decode(key) else {
         return false;
     };
-    let age = signed.timestamp.parse::<i64>().ok().map(|sent| now.as_second().abs_diff(sent));
+    let age = signed
+        .timestamp
+        .parse::<i64>()
+        .ok()
+        .map(|sent| now.as_second().abs_diff(sent));
     if age.is_none_or(|age| age > WEBHOOK_AGE_MAX.as_secs()) {
         return false;
     }

@@ -75,8 +75,9 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     };
     match v6.segments() {
         // NAT64, IPv4-compatible, 6to4.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => v4(high, low),
-        [0x2002, high, low, ..] => v4(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => v4(high, low),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ struct Copy {
 
 /// False when there is one of that name.
 pub(super) fn copy(
-    from: OwnedFd,
+    from: &OwnedFd,
     layers: &Path,
     name: &str,
     number: u64,
@@ -39,7 +39,7 @@ pub(super) fn copy(
             entries: 0,
             bytes: 0,
         }
-        .folder(&from, &top, 0)
+        .folder(from, &top, 0)
     });
     let named = copied.and_then(|()| match std::fs::rename(&making, &to) {
         // Somebody else was faster with the same.

@@ -124,7 +124,7 @@ pub(super) fn build(setup: &Setup) -> Step {
     etc(setup, root).at("/etc")?;
     let tmp = setup.limits.tmp_bytes;
     tmpfs(&root.join("tmp"), plain, &options(tmp, "1777"))?;
-    tmpfs(&root.join("run"), plain, &options(1 << 20, "755"))?;
+    fs::create_dir_all(root.join("run")).at("/run")?;
     fs::create_dir_all(root.join("var")).at("/var")?;
     symlink("/tmp", root.join("var/tmp")).at("/var/tmp")?;
     devices(root, tmp)?;

@@ -220,6 +220,7 @@ fn install(rules: Rules, errno: i32) -> io::Result<()> {
 /// Refuses every call above [`LAST_KNOWN`] as unknown: load the number,
 /// compare, return. The other filters check the architecture.
 fn refuse_newer() -> io::Result<()> {
+    #[expect(clippy::cast_possible_truncation, reason = "codes are small numbers")]
     const fn step(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
         sock_filter {
             code: code as u16,

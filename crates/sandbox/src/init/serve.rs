@@ -269,14 +269,15 @@ fn candidates(setup: &Setup, start: &Start, path: &str, cwd: &Path) -> Vec<PathB
     }
 }
 
+fn pointers(strings: &[CString]) -> Vec<&CStr> {
+    strings.iter().map(CString::as_c_str).collect()
+}
+
 /// Returns only what went wrong.
 fn become_program(plan: &Plan, start: &Start, streams: &[OwnedFd]) -> io::Error {
     match prepare(plan, start, streams) {
         Ok(()) => {}
         Err(error) => return error,
-    }
-    fn pointers(strings: &[CString]) -> Vec<&CStr> {
-        strings.iter().map(CString::as_c_str).collect()
     }
     let (args, env) = (pointers(&plan.args), pointers(&plan.env));
     let mut worst = io::Error::from_raw_os_error(libc::ENOENT);

@@ -1,6 +1,7 @@
 //! An engine in a temporary folder, and short ways to run things in it.
 #![expect(dead_code, reason = "each test binary uses a part")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +27,6 @@ pub(crate) fn launcher() -> PathBuf {
 }
 
 pub(crate) async fn bed_with(change: impl FnOnce(&mut Config)) -> Bed {
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().expect("a folder");
     // Users of sandboxes pass through where there is no namespace.
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("a mode");
@@ -102,4 +102,75 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 pub(crate) fn both(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// What `probe` prints per line: a name and `open` or why not.
+pub(crate) fn assert_all_closed(output: &Output) {
+    let words = both(output);
+    assert!(output.exit.success(), "the probe itself failed: {words}");
+    let open: Vec<_> = words
+        .lines()
+        .filter(|line| line.ends_with(" open"))
+        .collect();
+    assert!(open.is_empty(), "open: {open:?}\n{words}");
+    assert!(words.lines().count() > 1, "nothing was tried: {words}");
+}
+
+const PROBE: &str = r"
+import ctypes, errno, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *args):
+    ctypes.set_errno(0)
+    got = libc.syscall(*args)
+    print(name, 'open' if got >= 0 else errno.errorcode.get(ctypes.get_errno(), '?'))
+def attempt(name, what):
+    try:
+        what()
+        print(name, 'open')
+    except Exception as error:
+        print(name, type(error).__name__, str(error)[:60])
+";
+
+pub(crate) async fn probe(sandbox: &Arc<Sandbox>, code: &str) -> Output {
+    python(sandbox, &format!("{PROBE}{code}")).await
+}
+
+/// All tests of this binary once more, without root's rights.
+pub(crate) fn as_a_normal_user() {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+    if !root {
+        eprintln!("SKIPPED: this is a normal user already");
+        return;
+    }
+    // Copies, since a normal user may not pass through our folders.
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    let copy = |from: std::path::PathBuf, name: &str| {
+        let to = dir.path().join(name);
+        std::fs::copy(from, &to).expect("a copy");
+        to
+    };
+    let exe = copy(std::env::current_exe().expect("a path"), "escape");
+    let launcher = copy(launcher(), "launcher");
+    let done = std::process::Command::new("setpriv")
+        .args([
+            "--reuid=65432",
+            "--regid=65432",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+        ])
+        .arg(exe)
+        .args(["--test-threads=2"])
+        .env(LAUNCHER, launcher)
+        .env("TMPDIR", dir.path())
+        .current_dir(dir.path())
+        .output()
+        .expect("setpriv");
+    let words = format!("{}{}", text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{words}");
+    if words.contains("SKIPPED: no") {
+        eprintln!("SKIPPED: a normal user has no namespaces here\n{words}");
+    }
 }

@@ -11,7 +11,12 @@ use super::sources::Merged;
 
 /// The rows of section `sandbox`.
 pub(super) const KEYS: [Key; 17] = [
-    key("sandbox.enabled", Kind::Flag, "true", "Run code of sessions in sandboxes."),
+    key(
+        "sandbox.enabled",
+        Kind::Flag,
+        "true",
+        "Run code of sessions in sandboxes.",
+    ),
     key(
         "sandbox.insecure",
         Kind::Flag,
@@ -24,16 +29,56 @@ pub(super) const KEYS: [Key; 17] = [
         "localhost",
         "Below which name sandboxes show their pages: a domain of its own with a wildcard, as `preview.example.net`; `http://name:port` where it is not https.",
     ),
-    key("sandbox.lives", Kind::Span, "30m", "How long a sandbox lives after its last use, when nobody says."),
-    key("sandbox.lives_max", Kind::Span, "24h", "How long a sandbox may be asked to live."),
-    key("sandbox.per_owner", Kind::Number, "5", "Sandboxes of one owner at a time."),
-    key("sandbox.per_node", Kind::Number, "20", "Sandboxes of this server at a time."),
+    key(
+        "sandbox.lives",
+        Kind::Span,
+        "30m",
+        "How long a sandbox lives after its last use, when nobody says.",
+    ),
+    key(
+        "sandbox.lives_max",
+        Kind::Span,
+        "24h",
+        "How long a sandbox may be asked to live.",
+    ),
+    key(
+        "sandbox.per_owner",
+        Kind::Number,
+        "5",
+        "Sandboxes of one owner at a time.",
+    ),
+    key(
+        "sandbox.per_node",
+        Kind::Number,
+        "20",
+        "Sandboxes of this server at a time.",
+    ),
     key("sandbox.cpu", Kind::Number, "2", "Cores of one sandbox."),
-    key("sandbox.memory", Kind::Size, "2GiB", "Memory of one sandbox."),
-    key("sandbox.processes", Kind::Number, "512", "Processes and threads of one sandbox."),
+    key(
+        "sandbox.memory",
+        Kind::Size,
+        "2GiB",
+        "Memory of one sandbox.",
+    ),
+    key(
+        "sandbox.processes",
+        Kind::Number,
+        "512",
+        "Processes and threads of one sandbox.",
+    ),
     key("sandbox.disk", Kind::Size, "4GiB", "Files of one sandbox."),
-    key("sandbox.output", Kind::Size, "64MiB", "Output of one command before it is ended."),
-    key("sandbox.command_time", Kind::Span, "24h", "Time of one command, dev servers included."),
+    key(
+        "sandbox.output",
+        Kind::Size,
+        "64MiB",
+        "Output of one command before it is ended.",
+    ),
+    key(
+        "sandbox.command_time",
+        Kind::Span,
+        "24h",
+        "Time of one command, dev servers included.",
+    ),
     key(
         "sandbox.registries",
         Kind::List,
@@ -182,7 +227,10 @@ mod tests {
     #[test]
     fn domains_of_previews() {
         let of = |text| preview(text).map(|d| (d.scheme, d.name, d.port, d.local));
-        assert_eq!(of("localhost"), Some(("http", "localhost".into(), None, true)));
+        assert_eq!(
+            of("localhost"),
+            Some(("http", "localhost".into(), None, true))
+        );
         assert_eq!(
             of("Preview.example.net"),
             Some(("https", "preview.example.net".into(), None, false))

@@ -52,7 +52,10 @@ pub(super) async fn forward(mut request: Request<Body>, given: Given) -> Respons
     };
     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let Ok((mut sender, connection)) = shaken else {
-        return say(StatusCode::BAD_GATEWAY, "What listens there speaks no HTTP.");
+        return say(
+            StatusCode::BAD_GATEWAY,
+            "What listens there speaks no HTTP.",
+        );
     };
     let stop = given.tasks.token();
     given.tasks.spawn("preview", async move {
@@ -68,7 +71,12 @@ pub(super) async fn forward(mut request: Request<Body>, given: Given) -> Respons
     let answer = match tokio::time::timeout(ANSWER_TIME, sender.send_request(inner)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => return say(StatusCode::BAD_GATEWAY, "The page's server gave no answer."),
-        Err(_) => return say(StatusCode::GATEWAY_TIMEOUT, "The page's server gave no answer in time."),
+        Err(_) => {
+            return say(
+                StatusCode::GATEWAY_TIMEOUT,
+                "The page's server gave no answer in time.",
+            );
+        }
     };
     match ours {
         Some(ours) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -80,7 +88,11 @@ pub(super) async fn forward(mut request: Request<Body>, given: Given) -> Respons
             headers::outwards(answer.headers_mut());
             answer.map(|body| {
                 let limits = Limits::new(ANSWER_BYTES_MAX);
-                Body::new(Limited { body, limits, _held: (sender, given.place) })
+                Body::new(Limited {
+                    body,
+                    limits,
+                    _held: (sender, given.place),
+                })
             })
         }
     }
@@ -93,12 +105,21 @@ fn inwards(request: Request<Body>, given: &Given, upgrade: Option<HeaderValue>) 
     parts.version = Version::HTTP_11;
     headers::inwards(&mut parts.headers, given.port);
     if let Some(protocol) = upgrade {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
     }
     parts.extensions.clear();
     let limits = Limits::new(given.body_bytes);
-    Request::from_parts(parts, Body::new(Limited { body, limits, _held: () }))
+    Request::from_parts(
+        parts,
+        Body::new(Limited {
+            body,
+            limits,
+            _held: (),
+        }),
+    )
 }
 
 /// Both sides have agreed; from now on bytes are bytes.
@@ -108,7 +129,9 @@ fn switched(
     given: Given,
 ) -> Response<Body> {
     let theirs = hyper::upgrade::on(&mut answer);
-    let Given { live, place, tasks, .. } = given;
+    let Given {
+        live, place, tasks, ..
+    } = given;
     let stop = tasks.token();
     tasks.spawn("preview-socket", async move {
         let carried = async {
@@ -167,7 +190,10 @@ async fn pipe(
         };
         let count = count as u64;
         let take = |left: u64| left.checked_sub(count);
-        if budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+        if budget
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_err()
+        {
             return Err(io::Error::other("too much was said"));
         }
         live.touch();

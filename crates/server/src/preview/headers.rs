@@ -37,7 +37,10 @@ const OUR_COOKIES: &[&str] = &[pass::NAME, "sb-", "fb-", "ferrobase"];
 
 fn ours(name: &str) -> bool {
     let name = name.trim();
-    let name = name.strip_prefix("__Host-").or_else(|| name.strip_prefix("__Secure-")).unwrap_or(name);
+    let name = name
+        .strip_prefix("__Host-")
+        .or_else(|| name.strip_prefix("__Secure-"))
+        .unwrap_or(name);
     OUR_COOKIES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -103,7 +106,10 @@ pub(super) fn outwards(headers: &mut HeaderMap) {
             let name = part.split('=').next().unwrap_or_default();
             !name.trim().eq_ignore_ascii_case("domain")
         });
-        let text = std::iter::once(pair).chain(kept).collect::<Vec<_>>().join(";");
+        let text = std::iter::once(pair)
+            .chain(kept)
+            .collect::<Vec<_>>()
+            .join(";");
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.append(SET_COOKIE, value);
         }
@@ -155,7 +161,10 @@ mod tests {
             ("host", "5173-sb1.localhost:54321"),
         ]);
         inwards(&mut headers, 5173);
-        assert_eq!(headers, map(&[("cookie", "a=1; b=2"), ("host", "localhost:5173")]));
+        assert_eq!(
+            headers,
+            map(&[("cookie", "a=1; b=2"), ("host", "localhost:5173")])
+        );
         let mut only_ours = map(&[("cookie", "sb-x=1")]);
         inwards(&mut only_ours, 1);
         assert!(only_ours.get(COOKIE).is_none());

@@ -23,7 +23,10 @@ pub struct Links {
 /// Whom a name stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
-    Of { id: String, port: u16 },
+    Of {
+        id: String,
+        port: u16,
+    },
     /// It lies where pages are, and is none.
     Nobodys,
 }
@@ -45,7 +48,10 @@ impl Links {
     #[must_use]
     pub fn url(&self, id: &str, port: u16, private: bool) -> String {
         let PreviewDomain { scheme, name, .. } = &self.domain;
-        let at = self.domain.port.or(self.domain.local.then_some(self.api_port));
+        let at = self
+            .domain
+            .port
+            .or(self.domain.local.then_some(self.api_port));
         let at = at.map_or(String::new(), |at| format!(":{at}"));
         let url = format!("{scheme}://{port}-{id}.{name}{at}/");
         if private {
@@ -59,7 +65,10 @@ impl Links {
     /// addresses together themselves.
     #[must_use]
     pub fn domain(&self) -> String {
-        let at = self.domain.port.or(self.domain.local.then_some(self.api_port));
+        let at = self
+            .domain
+            .port
+            .or(self.domain.local.then_some(self.api_port));
         match at {
             Some(at) => format!("{}:{at}", self.domain.name),
             None => self.domain.name.clone(),
@@ -132,27 +141,50 @@ mod tests {
             port: None,
             local,
         };
-        let passes = Passes::new(&Secret::new("a secret of thirty-two characters"), Clock::system());
+        let passes = Passes::new(
+            &Secret::new("a secret of thirty-two characters"),
+            Clock::system(),
+        );
         Links::new(domain, 54321, Arc::new(passes))
     }
 
     #[test]
     fn a_name_is_a_page_or_not() {
-        let of = |id: &str, port| Some(Page::Of { id: id.to_owned(), port });
+        let of = |id: &str, port| {
+            Some(Page::Of {
+                id: id.to_owned(),
+                port,
+            })
+        };
         let local = links("localhost");
         assert_eq!(local.page("5173-sb1.localhost"), of("sb1", 5173));
         assert_eq!(local.page("5173-SB1.LocalHost."), of("sb1", 5173));
-        for api in ["localhost", "127.0.0.1", "app.localhost", "5173-sb1.example.net", "x5-sb1.localhost"] {
+        for api in [
+            "localhost",
+            "127.0.0.1",
+            "app.localhost",
+            "5173-sb1.example.net",
+            "x5-sb1.localhost",
+        ] {
             assert_eq!(local.page(api), None, "{api}");
         }
-        for none in ["0-sb1.localhost", "99999-sb1.localhost", "1-.localhost", "1-a.b.localhost"] {
+        for none in [
+            "0-sb1.localhost",
+            "99999-sb1.localhost",
+            "1-.localhost",
+            "1-a.b.localhost",
+        ] {
             assert_eq!(local.page(none), Some(Page::Nobodys), "{none}");
         }
         let named = links("preview.example.net");
         assert_eq!(named.page("80-x.preview.example.net"), of("x", 80));
         assert_eq!(named.page("80-x.localhost"), of("x", 80));
         assert_eq!(named.page("api.preview.example.net"), Some(Page::Nobodys));
-        for api in ["preview.example.net", "example.net", "80-x.evilpreview.example.net"] {
+        for api in [
+            "preview.example.net",
+            "example.net",
+            "80-x.evilpreview.example.net",
+        ] {
             assert_eq!(named.page(api), None, "{api}");
         }
     }
@@ -163,7 +195,13 @@ mod tests {
             let links = links(name);
             let url: http::Uri = links.url("sb1", 5173, false).parse().unwrap();
             let found = links.page(url.host().unwrap());
-            assert_eq!(found, Some(Page::Of { id: "sb1".to_owned(), port: 5173 }));
+            assert_eq!(
+                found,
+                Some(Page::Of {
+                    id: "sb1".to_owned(),
+                    port: 5173
+                })
+            );
             assert!(links.url("sb1", 1, true).contains('?'));
         }
         assert_eq!(links("localhost").domain(), "localhost:54321");

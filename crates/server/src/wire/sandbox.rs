@@ -57,6 +57,7 @@ pub(crate) async fn given(
     if !strength.isolated() && !config.sandbox.insecure {
         return Err(strength.notes.join("; "));
     }
+    let preview_domain = links.domain();
     let links = Arc::clone(links);
     Ok(Some(Given {
         runner: Arc::new(Engines {
@@ -66,6 +67,7 @@ pub(crate) async fn given(
             tasks: tasks.clone(),
         }),
         machine,
+        preview_domain,
         preview: Arc::new(move |id, port, private| links.url(id, port, private)),
         behaviour: Behaviour {
             lives: config.sandbox.lives,
@@ -128,11 +130,15 @@ impl Engines {
         let output = sandbox.run(asked).await;
         self.engine.remove(PROBE).await.map_err(refused)?;
         let output = output.map_err(refused)?;
-        let said = String::from_utf8_lossy(&output.stdout).trim().replace('\n', " ");
+        let said = String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .replace('\n', " ");
         if output.exit.code == Some(0) {
             return Ok(said);
         }
-        Err(RunError::Unsupported("there is no Node in sandboxes".to_owned()))
+        Err(RunError::Unsupported(
+            "there is no Node in sandboxes".to_owned(),
+        ))
     }
 }
 
@@ -153,7 +159,12 @@ impl Runner for Engines {
     }
 
     fn toolchain(&self) -> Answer<'_, String> {
-        Box::pin(async { self.toolchain.get_or_try_init(|| self.versions()).await.cloned() })
+        Box::pin(async {
+            self.toolchain
+                .get_or_try_init(|| self.versions())
+                .await
+                .cloned()
+        })
     }
 
     fn has_layer(&self, name: &str) -> bool {
@@ -164,7 +175,9 @@ impl Runner for Engines {
         Box::pin(async move {
             let layers = spec.layers.into_iter();
             let asked = ::sandbox::Spec {
-                layers: layers.map(|(name, at)| ::sandbox::Layer { name, at }).collect(),
+                layers: layers
+                    .map(|(name, at)| ::sandbox::Layer { name, at })
+                    .collect(),
                 env: spec.env,
                 limits: ::sandbox::Limits {
                     cpu: spec.limits.cpu,
@@ -367,7 +380,7 @@ impl Control for Spoken {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.process.lock().await.close_stdin();
+            self.process.lock().await.close_stdin().await;
             Ok(())
         })
     }
@@ -390,10 +403,7 @@ impl Control for Spoken {
 }
 
 /// The engine's events in the room's words, as they are asked for.
-fn translated(
-    mut events: mpsc::Receiver<ProcessEvent>,
-    tasks: &Tasks,
-) -> mpsc::Receiver<Output> {
+fn translated(mut events: mpsc::Receiver<ProcessEvent>, tasks: &Tasks) -> mpsc::Receiver<Output> {
     let (said, output) = mpsc::channel(OUTPUT_WAITING);
     tasks.spawn("sandbox-output", async move {
         while let Some(event) = events.recv().await {

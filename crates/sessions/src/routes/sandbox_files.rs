@@ -111,7 +111,11 @@ fn change(value: &Value) -> Result<Change> {
     only(fields, &["op", "path", "content", "content_base64"])?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let path = text("path").ok_or_else(wrong)?.to_owned();
-    match (text("op").unwrap_or("put"), text("content"), text("content_base64")) {
+    match (
+        text("op").unwrap_or("put"),
+        text("content"),
+        text("content_base64"),
+    ) {
         ("delete", None, None) => Ok(Change::Delete(path)),
         ("put", Some(content), None) => Ok(Change::Put(path, content.to_owned().into())),
         ("put", None, Some(content)) => {

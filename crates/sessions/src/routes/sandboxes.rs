@@ -134,7 +134,9 @@ pub(crate) async fn create(
     Path(session): Path<String>,
     call: Call,
 ) -> Result<Response> {
-    let known = ["template", "private", "timeout", "stays", "network", "env", "metadata"];
+    let known = [
+        "template", "private", "timeout", "stays", "network", "env", "metadata",
+    ];
     let fields = call.object(&known)?;
     let metadata = match fields.get("metadata") {
         None | Some(Value::Null) => Map::new(),
@@ -150,7 +152,9 @@ pub(crate) async fn create(
         env: variables(fields.get("env"))?,
         metadata,
     };
-    let made = boxes(&room)?.create(&call.caller, uuid(&session)?, new).await?;
+    let made = boxes(&room)?
+        .create(&call.caller, uuid(&session)?, new)
+        .await?;
     reply(StatusCode::CREATED, &made.seen)
 }
 
@@ -163,7 +167,11 @@ pub(crate) async fn ensure(
     call.object(&[])?;
     let session = uuid(&session)?;
     let (open, new) = boxes(&room)?.ensure(&call.caller, session).await?;
-    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     reply(status, &open.seen)
 }
 
@@ -258,7 +266,11 @@ async fn exec(room: &Sessions, path: (&str, &str), call: &Call) -> Result<Respon
             let program = program.ok_or_else(|| SessionsError::invalid("there is no program"))?;
             Exec::program(program, words.collect())
         }
-        _ => return Err(SessionsError::invalid("`command` is a line or a list of words")),
+        _ => {
+            return Err(SessionsError::invalid(
+                "`command` is a line or a list of words",
+            ));
+        }
     };
     let timeout = seconds(&fields, "timeout")?.unwrap_or(USUAL_TIME);
     let command = Command {
@@ -266,7 +278,9 @@ async fn exec(room: &Sessions, path: (&str, &str), call: &Call) -> Result<Respon
         env: variables(fields.get("env"))?,
         ..exec.command.clone()
     };
-    let exec = Exec { command, ..exec }.within(timeout).of_job(job(&fields)?);
+    let exec = Exec { command, ..exec }
+        .within(timeout)
+        .of_job(job(&fields)?);
     let open = opened(room, call, path).await?;
     told(&open, open.exec(exec).await?, call).await
 }
@@ -313,7 +327,6 @@ pub(crate) async fn zip(
     call: Call,
 ) -> Result<Response> {
     let session = uuid(&session)?;
-    // Nothing is told apart: no session, no files, somebody else's.
     let pieces = boxes(&room)?.zip(&call.caller, session).await?;
     let body = unfold(pieces, |mut pieces| async {
         let piece = pieces.recv().await?;

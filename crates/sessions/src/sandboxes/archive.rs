@@ -32,6 +32,15 @@ impl Sandboxes {
     /// The workspace of a session as a zip. A live sandbox's files are those of
     /// its last snapshot.
     pub async fn zip(self: &Arc<Self>, caller: &Caller, session: Uuid) -> Result<Pieces> {
+        let sql = pg::SqlBuf::fixed(include_str!("../../sql/session.sql"));
+        let rows = self
+            .rows
+            .store
+            .read(caller, sql.bind(session.to_string()))
+            .await?;
+        if rows.is_empty() {
+            return Err(crate::SessionsError::not_found("session"));
+        }
         let first = self.page(caller, session, String::new()).await?;
         let (to_client, pieces) = mpsc::channel(PIECES);
         let (to_zip, files) = mpsc::channel(1);

@@ -129,7 +129,9 @@ impl Sandboxes {
             self.put_template(caller, seen.session_id, name).await?;
         }
         let layer = self.layer_for(caller, seen.session_id).await?;
-        let layers = layer.iter().map(|name| (name.clone(), project::MODULES.to_owned()));
+        let layers = layer
+            .iter()
+            .map(|name| (name.clone(), project::MODULES.to_owned()));
         let spec = Spec {
             id: seen.sandbox_id.clone(),
             layers: layers.collect(),
@@ -277,11 +279,29 @@ impl Open {
     pub async fn extend(&self, span: Duration) -> Result<Seen> {
         let span = self.boxes.span(span)?;
         let status = self.seen.status.clone();
-        self.become_(&status, json!({"seconds": seconds(span)})).await
+        self.become_(&status, json!({"seconds": seconds(span)}))
+            .await
+    }
+
+    /// It lives at least so long from now on.
+    pub(crate) async fn at_least(&self, span: Duration) -> Result<Seen> {
+        let until = self.seen.expires_at.as_deref();
+        let until: Option<jiff::Timestamp> = until.and_then(|until| until.parse().ok());
+        let now = self.boxes.clock.now();
+        let left = until.map(|until| until.duration_since(now));
+        let asked = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
+        if left.is_some_and(|left| left >= asked) {
+            return Ok(self.seen.clone());
+        }
+        self.extend(span).await
     }
 
     async fn become_(&self, status: &str, fields: Value) -> Result<Seen> {
-        let seen = self.boxes.rows.change(&self.live.id, status, fields).await?;
+        let seen = self
+            .boxes
+            .rows
+            .change(&self.live.id, status, fields)
+            .await?;
         seen.ok_or_else(gone)
     }
 }

@@ -39,11 +39,22 @@ pub struct Live {
     pub(super) layer: Option<String>,
     /// The dev server.
     pub(super) service: tokio::sync::Mutex<Option<Arc<Running>>>,
+    /// Python that remembers, once it was asked for.
+    pub(crate) interpreter: Arc<tokio::sync::Mutex<Option<Interpreter>>>,
     /// When it was last used, in seconds.
     pub(super) used: AtomicI64,
     /// Whether it is stopped where it is.
     pub(super) paused: AtomicBool,
     clock: Clock,
+}
+
+/// A program that is asked one thing after the other.
+pub(crate) struct Interpreter {
+    pub(crate) execution: super::Execution,
+    /// How many things it was asked.
+    pub(crate) asked: u64,
+    /// The beginning of its next line.
+    pub(crate) rest: Vec<u8>,
 }
 
 /// A program in a sandbox.
@@ -131,6 +142,7 @@ impl Live {
             index: tokio::sync::Mutex::default(),
             layer: born.layer,
             service: tokio::sync::Mutex::default(),
+            interpreter: Arc::default(),
             used,
             paused: AtomicBool::new(false),
             clock,
@@ -185,7 +197,11 @@ impl Live {
 
     /// The key of its door; made when it is first asked for. Whoever shows it
     /// acts as this caller.
-    pub(crate) fn give_key(&self, caller: &kernel::Caller, fresh: impl FnOnce() -> String) -> String {
+    pub(crate) fn give_key(
+        &self,
+        caller: &kernel::Caller,
+        fresh: impl FnOnce() -> String,
+    ) -> String {
         let mut door = held(&self.door);
         let (key, _) = door.get_or_insert_with(|| (fresh(), caller.clone()));
         key.clone()

@@ -41,9 +41,19 @@ impl Open {
         }
     }
 
-    pub(super) fn with(mut self, seen: Seen) -> Self {
+    pub(crate) fn with(mut self, seen: Seen) -> Self {
         self.seen = seen;
         self
+    }
+
+    /// For whoever has shown the sandbox's key: its row is not asked for.
+    pub(crate) fn by_key(boxes: &Arc<Sandboxes>, live: &Arc<Live>, caller: Caller) -> Self {
+        let seen = Seen::unknown(&live.id, live.session);
+        Self::new(Arc::clone(boxes), Arc::clone(live), seen, caller)
+    }
+
+    pub(crate) fn tasks(&self) -> &kernel::Tasks {
+        &self.boxes.tasks
     }
 
     /// Its id in addresses.

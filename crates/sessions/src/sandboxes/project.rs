@@ -92,7 +92,8 @@ impl Sandboxes {
         let changes = files
             .iter()
             .map(|(path, text)| json!({"path": path, "content": text}));
-        self.write_workspace(caller, session, changes.collect()).await
+        self.write_workspace(caller, session, changes.collect())
+            .await
     }
 
     /// The layer that fits the session's lock file, made now if it is missing.
@@ -184,7 +185,12 @@ async fn fill_layer(contained: &dyn crate::ports::Contained, name: &str) -> Resu
 }
 
 fn npm(args: &[&str]) -> Command {
-    let usual = ["--no-audit", "--no-fund", "--prefer-offline", "--loglevel=http"];
+    let usual = [
+        "--no-audit",
+        "--no-fund",
+        "--prefer-offline",
+        "--loglevel=http",
+    ];
     let args = args.iter().chain(&usual);
     Command {
         program: "npm".to_owned(),
@@ -202,15 +208,12 @@ fn is_package(name: &str) -> bool {
         None => name.split_once('@').unwrap_or((name, "")),
     };
     let parts: Vec<_> = name.split('/').collect();
-    let good = |part: &&str| {
-        !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(plain)
-    };
+    let good =
+        |part: &&str| !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(plain);
     parts.len() <= 2
         && parts.iter().all(good)
         && version.len() <= 100
-        && version
-            .chars()
-            .all(|c| plain(c) || "^<>=*+| ".contains(c))
+        && version.chars().all(|c| plain(c) || "^<>=*+| ".contains(c))
 }
 
 impl Open {
@@ -281,7 +284,11 @@ impl Open {
         let deadline = Instant::now() + SERVER_TIME;
         let failed = |why: &str| {
             let said = String::from_utf8_lossy(&running.tail()).into_owned();
-            SessionsError::new(StatusCode::BAD_GATEWAY, "no_server", format!("{why}: {said}"))
+            SessionsError::new(
+                StatusCode::BAD_GATEWAY,
+                "no_server",
+                format!("{why}: {said}"),
+            )
         };
         loop {
             if self.listening().await?.contains(&PORT) {
@@ -329,12 +336,30 @@ mod tests {
 
     #[test]
     fn packages_are_names_and_nothing_else() {
-        for good in ["react", "@types/react", "left-pad@1.3.0", "@a/b@^1 || ^2", "lodash.get"] {
+        for good in [
+            "react",
+            "@types/react",
+            "left-pad@1.3.0",
+            "@a/b@^1 || ^2",
+            "lodash.get",
+        ] {
             assert!(is_package(good), "{good}");
         }
         for bad in [
-            "", "-g", "--prefix=/", "../x", "./x", "a/b/c", "http://x/y.tgz", "git+ssh://x",
-            "a@file:../x", "@a/-b", "a b", "x@npm:y", "@/a", "a\n",
+            "",
+            "-g",
+            "--prefix=/",
+            "../x",
+            "./x",
+            "a/b/c",
+            "http://x/y.tgz",
+            "git+ssh://x",
+            "a@file:../x",
+            "@a/-b",
+            "a b",
+            "x@npm:y",
+            "@/a",
+            "a\n",
         ] {
             assert!(!is_package(bad), "{bad}");
         }
@@ -344,7 +369,11 @@ mod tests {
     fn the_template_is_whole() {
         let files = template(USUAL).unwrap();
         for wanted in [MANIFEST, LOCK, "index.html", "src/main.tsx"] {
-            assert!(files.iter().any(|(path, text)| *path == wanted && !text.is_empty()));
+            assert!(
+                files
+                    .iter()
+                    .any(|(path, text)| *path == wanted && !text.is_empty())
+            );
         }
         assert!(template("other").is_none());
     }

@@ -65,7 +65,9 @@ impl Sandboxes {
         for (id, why) in self.rows.look(&present, &used).await? {
             tracing::info!(sandbox = id, why, "A sandbox ends");
             self.end_here(&id).await;
-            self.rows.change(&id, "stopped", json!({"reason": why})).await?;
+            self.rows
+                .change(&id, "stopped", json!({"reason": why}))
+                .await?;
         }
         Ok(())
     }

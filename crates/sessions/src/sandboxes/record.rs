@@ -54,7 +54,11 @@ impl Text {
 
     /// What can be read as text; the beginning of a letter waits for its rest.
     fn take(&mut self, all: bool) -> String {
-        let end = if all { self.waiting.len() } else { whole(&self.waiting) };
+        let end = if all {
+            self.waiting.len()
+        } else {
+            whole(&self.waiting)
+        };
         let taken: Vec<u8> = self.waiting.drain(..end).collect();
         String::from_utf8_lossy(&taken).into_owned()
     }

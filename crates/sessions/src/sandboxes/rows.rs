@@ -57,6 +57,31 @@ pub struct Seen {
     pub owner: Option<String>,
 }
 
+impl Seen {
+    /// Of a sandbox whose row nobody looked at.
+    pub(super) fn unknown(id: &str, session: Uuid) -> Self {
+        Self {
+            id: Uuid::nil(),
+            session_id: session,
+            sandbox_id: id.to_owned(),
+            status: "active".to_owned(),
+            url: None,
+            template: None,
+            strength: None,
+            node: None,
+            private: false,
+            stays: false,
+            limits: Value::Null,
+            expires_at: None,
+            reason: None,
+            metadata: Value::Null,
+            created_at: String::new(),
+            ended_at: None,
+            owner: None,
+        }
+    }
+}
+
 /// Statements and where they run.
 pub(crate) struct Rows {
     pool: Pool,
@@ -141,12 +166,7 @@ impl Rows {
     }
 
     /// The caller's that are not over.
-    pub(super) async fn mine(
-        &self,
-        caller: &Caller,
-        limit: u32,
-        offset: u64,
-    ) -> Result<Vec<Seen>> {
+    pub(super) async fn mine(&self, caller: &Caller, limit: u32, offset: u64) -> Result<Vec<Seen>> {
         let sql = SqlBuf::fixed(include_str!("../../sql/my_sandboxes.sql"));
         let sql = sql.bind(limit.to_string()).bind(offset.to_string());
         let rows = self.store.read(caller, sql).await?;
@@ -170,9 +190,7 @@ impl Rows {
             .bind(status.to_owned())
             .bind(fields.to_string());
         let rows = self.engine(sql).await?;
-        rows.scalar()
-            .map(|text| read(Some(text), None))
-            .transpose()
+        rows.scalar().map(|text| read(Some(text), None)).transpose()
     }
 
     /// Ids of those that must end, and why.
@@ -222,5 +240,9 @@ fn read(text: Option<&str>, owner: Option<String>) -> Result<Seen> {
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn unreadable(error: serde_json::Error) -> SessionsError {
     tracing::error!(%error, "A row of work.sandboxes is not as written");
-    SessionsError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed")
+    SessionsError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the server failed",
+    )
 }

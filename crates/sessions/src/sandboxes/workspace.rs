@@ -23,8 +23,21 @@ use crate::ports::{Entry, Kind};
 
 /// What is made again from what is kept, and the caches of tools.
 pub(super) const LEFT_OUT: &[&str] = &[
-    "node_modules", ".git", "dist", "build", ".next", ".vite", ".npm", ".npm-cache", ".cache",
-    ".venv", "venv", "__pycache__", ".pytest_cache", ".local", ".config",
+    "node_modules",
+    ".git",
+    "dist",
+    "build",
+    ".next",
+    ".vite",
+    ".npm",
+    ".npm-cache",
+    ".cache",
+    ".venv",
+    "venv",
+    "__pycache__",
+    ".pytest_cache",
+    ".local",
+    ".config",
 ];
 /// A file of a workspace has no more, by its table.
 const FILE_BYTES_MAX: u64 = 8 << 20;
