@@ -380,6 +380,17 @@ async fn the_server_dies() {
     while !below.iter().all(gone) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    // The next server tidies up what the kernel does not.
+    let _next = bed().await;
+    let left = std::process::Command::new("find")
+        .args([
+            "/sys/fs/cgroup",
+            "-name",
+            &format!("ferrobase-{}-*", holder.id()),
+        ])
+        .output()
+        .expect("find");
+    assert_eq!(text(&left.stdout), "", "control groups are left");
 }
 
 fn family(root: u32) -> Vec<u32> {
