@@ -206,7 +206,7 @@ fn branches_references_and_bounds() {
     // A file that is there and would do as a schema.
     let there = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/clients/models/package.json"
+        "/../../tests/clients/models/package-lock.json"
     );
     let there = std::fs::canonicalize(there).expect("a file of this repository");
     let file = json!({"$ref": format!("file://{}", there.display())});
