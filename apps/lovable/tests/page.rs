@@ -10,7 +10,13 @@ use sha2::{Digest as _, Sha256};
 #[test]
 fn the_built_page_is_not_stale() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
-    let beside = ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts"];
+    let beside = [
+        "index.html",
+        "package-lock.json",
+        "package.json",
+        "tsconfig.json",
+        "vite.config.ts",
+    ];
     let mut files: Vec<String> = beside.map(str::to_owned).to_vec();
     for folder in ["public", "src"] {
         collect(&page, folder, &mut files);
@@ -27,7 +33,11 @@ fn the_built_page_is_not_stale() {
         write!(found, "{byte:02x}").unwrap();
     }
     let built = std::fs::read_to_string(page.join("dist/.stamp")).unwrap();
-    assert_eq!(built.trim(), found, "run `npm ci && npm run build` in apps/lovable/page");
+    assert_eq!(
+        built.trim(),
+        found,
+        "run `npm ci && npm run build` in apps/lovable/page"
+    );
 }
 
 /// Nothing in it is inline, and nothing comes from elsewhere: the policy allows neither.
@@ -35,10 +45,19 @@ fn the_built_page_is_not_stale() {
 fn the_page_asks_for_nothing_that_its_policy_refuses() {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("page/dist");
     let index = std::fs::read_to_string(dist.join("index.html")).unwrap();
-    assert!(!index.contains("http://") && !index.contains("https://"), "{index}");
-    assert!(!index.contains("style=") && !index.contains("<style"), "{index}");
+    assert!(
+        !index.contains("http://") && !index.contains("https://"),
+        "{index}"
+    );
+    assert!(
+        !index.contains("style=") && !index.contains("<style"),
+        "{index}"
+    );
     for script in index.split("<script").skip(1) {
-        assert!(script.contains("src=\"/lovable/assets/") && script.contains("></script>"), "{script}");
+        assert!(
+            script.contains("src=\"/lovable/assets/") && script.contains("></script>"),
+            "{script}"
+        );
     }
 }
 
