@@ -17,13 +17,12 @@ pub(crate) struct S3Client {
 }
 
 impl S3Client {
-    /// With the project's own key.
-    pub(crate) fn of(server: &Ferrobase) -> Self {
-        let field = |name: &str| server.field(name).as_str().unwrap().to_owned();
+    /// With one of `storage.s3_protocol.access_keys`.
+    pub(crate) fn new(key: &str, secret: &str) -> Self {
         Self {
-            key: field("s3_protocol_access_key_id"),
-            secret: field("s3_protocol_access_key_secret"),
-            region: field("s3_protocol_region"),
+            key: key.to_owned(),
+            secret: secret.to_owned(),
+            region: "local".to_owned(),
         }
     }
 

@@ -16,6 +16,9 @@ use crate::s3_client::S3Client;
 use crate::support::{ANSWER_WAIT, Answer, Ferrobase, ONE_SECRET, parse, project, request, write};
 
 const SIZE: usize = 3 << 20;
+/// What S3's clients sign with at either node.
+const KEY: &str = "both";
+const SECRET: &str = "a secret of thirty-two characters or more";
 const WAIT: Duration = Duration::from_secs(60);
 const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
 
@@ -28,7 +31,8 @@ struct Nodes {
 
 impl Nodes {
     fn start(settings: &str) -> Self {
-        let settings = &[ONE_SECRET, settings].concat();
+        let keys = format!("[storage.s3_protocol]\naccess_keys = [\"{KEY}:{SECRET}\"]\n");
+        let settings = &[ONE_SECRET, settings, &keys].concat();
         let folders = [project(&[("ferrobase.toml", settings)]), project(&[])];
         let first = Ferrobase::dev(folders[0].path());
         let keys = std::fs::read(folders[0].path().join(".ferrobase/keys.json")).unwrap();
@@ -202,7 +206,7 @@ fn cut_off(nodes: &Nodes) {
         let head = format!(
             "PATCH {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\nauthorization: Bearer {0}\r\n\
              apikey: {0}\r\ntus-resumable: 1.0.0\r\nupload-offset: {at}\r\n\
-             content-type: application/offset+octet-stream\r\ncontent-length: {}\r\n\r\n",
+             content-type: application/offset+octet-stream\r\ncontent-length: {1}\r\n\r\n",
             nodes.first.service_key(),
             SIZE - at
         );
@@ -263,7 +267,7 @@ fn addresses(nodes: &Nodes) {
 /// The S3 protocol's parts: begun at one, parts at both, put together at the
 /// other.
 fn s3_parts(nodes: &Nodes) {
-    let client = S3Client::of(&nodes.first);
+    let client = S3Client::new(KEY, SECRET);
     let begun = client.ask(&nodes.first, ("POST", "b/parts"), "uploads=", b"");
     assert_eq!(begun.status, 200, "{begun:?}");
     let id = between(&begun.body, "<UploadId>", "</UploadId>");

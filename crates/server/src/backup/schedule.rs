@@ -207,13 +207,7 @@ async fn work(duty: &Duty, ages: &Ages) {
             clock.now().as_second() - at.as_second() < i64::try_from(RETRY.as_secs()).unwrap_or(0)
         });
         let due = match (duty.config.schedule, waits) {
-            (true, false) => due(
-                &listed,
-                &duty.config,
-                (started, clock.now()),
-                jitter,
-                turn,
-            ),
+            (true, false) => due(&listed, &duty.config, (started, clock.now()), jitter, turn),
             _ => Due::Nothing,
         };
         let done = match due {
