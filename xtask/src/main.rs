@@ -16,6 +16,7 @@ mod clients_jobs;
 mod conformance;
 mod fuzz;
 mod repo;
+mod s3_server;
 mod setup;
 mod step;
 mod test;
