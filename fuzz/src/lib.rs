@@ -1,9 +1,10 @@
 //! What is done with arbitrary bytes: read them as a request, plan it, write
 //! the SQL, and see that nothing a stranger sent has become syntax.
 //!
-//! [`picture`] makes pictures of arbitrary files for Storage.
+//! [`picture`] makes pictures of arbitrary files for Storage, [`answer`] reads what a model
+//! may say as a value of a schema.
 //!
-//! [`query`], [`headers`], [`body`] and [`picture`] are the targets, `fuzz_targets/` hands
+//! [`query`], [`headers`], [`body`], [`picture`] and [`answer`] are the targets, `fuzz_targets/` hands
 //! them to libFuzzer, `seeds/` has an input or more for each construct, and
 //! `tests/seeds.rs` replays those as an ordinary test. `README.md` tells how
 //! to fuzz. A panic is a finding.
@@ -225,5 +226,31 @@ fn attack(request: http::request::Builder, body: Bytes) {
             assert!(!error.body().is_empty());
             let _ = error.headers();
         }
+    }
+}
+
+/// What a model may say, read by a schema with a bit of everything.
+pub fn answer(data: &[u8]) {
+    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| {
+        serde_json::json!({
+            "type": "object",
+            "required": ["plan", "files"],
+            "properties": {
+                "plan": {"type": "string"},
+                "files": {"type": "array", "items": {"anyOf": [
+                    {"type": "object", "required": ["path"], "properties": {
+                        "path": {"type": "string"}, "content": {"type": "string"},
+                    }},
+                    {"type": ["number", "null"]},
+                ]}},
+                "n": {"type": "integer"},
+                "ok": {"type": "boolean", "default": true},
+                "kind": {"enum": ["LIB", "App"]},
+                "next": {"$ref": "#"},
+            },
+        })
+    });
+    if data.len() <= INPUT_BYTES_MAX {
+        models::structured::fuzz(&SCHEMA, &String::from_utf8_lossy(data));
     }
 }

@@ -39,3 +39,8 @@ fn pictures() {
 fn bodies() {
     replay("body", fuzz::body);
 }
+
+#[test]
+fn answers() {
+    replay("answer", fuzz::answer);
+}

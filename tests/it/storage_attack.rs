@@ -3,6 +3,8 @@
 //! and bodies that do not end. Each is refused with a status of its own, tells
 //! nothing, and leaves the server as it was.
 
+mod content;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -65,7 +67,10 @@ impl Scene {
         } else {
             "text/plain"
         };
-        let mut head = vec![("content-type", kind)];
+        let mut head = Vec::new();
+        if !more.iter().any(|(name, _)| *name == "content-type") {
+            head.push(("content-type", kind));
+        }
         if !token.is_empty() {
             head.push(("authorization", &bearer));
         }

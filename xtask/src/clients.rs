@@ -32,7 +32,12 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
     let Some(node) = install(&folder, "supabase-js: install", omitted, steps) else {
         return;
     };
-    let suites = ["suite.test.js", "resumable.test.js", "storage.test.js"];
+    let suites = [
+        "suite.test.js",
+        "resumable.test.js",
+        "storage.test.js",
+        "e2b.test.js",
+    ];
     steps.command("supabase-js", &mut suite(repo, &node, &suites));
     // The same files once more, with their bytes in a bucket.
     let running = match s3_server::Running::start(repo) {
@@ -85,7 +90,7 @@ pub(crate) fn install(
 }
 
 /// The Node that the optional package brought for this machine.
-fn own_node(folder: &Path) -> PathBuf {
+pub(crate) fn own_node(folder: &Path) -> PathBuf {
     let arch = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::repo::Repo;
 
 /// The fuzz targets, by the names of their programs.
-const TARGETS: [&str; 4] = ["query", "headers", "body", "picture"];
+const TARGETS: [&str; 5] = ["query", "headers", "body", "picture", "answer"];
 
 /// How long a change to a parser is fuzzed before it is merged.
 const SECONDS: u32 = 600;

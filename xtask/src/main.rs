@@ -13,6 +13,8 @@
 
 mod clients;
 mod clients_jobs;
+mod clients_lovable;
+mod clients_models;
 mod conformance;
 mod fuzz;
 mod repo;

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Node,
     /// Drives the official Python client, in a virtual environment.
     Python,
+    /// Shows the builder page.
+    Chromium,
 }
 
 impl Need {
@@ -32,6 +34,7 @@ impl Need {
             }
             Self::Node => works("node", &["--version"]) && works("npm", &["--version"]),
             Self::Python => works("python3", &["-c", "import ensurepip, venv"]),
+            Self::Chromium => works("chromium", &["--version"]),
         }
     }
 
@@ -41,6 +44,7 @@ impl Need {
             Self::Postgis => "PostGIS",
             Self::Node => "Node.js with npm",
             Self::Python => "Python 3 with venv and pip",
+            Self::Chromium => "Chromium",
         }
     }
 
@@ -50,6 +54,7 @@ impl Need {
             Self::Postgis => &["postgresql-15-postgis-3"],
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv", "python3-pip"],
+            Self::Chromium => &["chromium"],
         }
     }
 }

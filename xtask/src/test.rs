@@ -12,7 +12,9 @@ use crate::repo::Repo;
 use crate::s3_server;
 use crate::setup::{self, Need};
 use crate::step::Steps;
-use crate::{clients, clients_jobs, conformance, tidy, types, upstream};
+use crate::{
+    clients, clients_jobs, clients_lovable, clients_models, conformance, tidy, types, upstream,
+};
 
 /// A part of the whole that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
     if options.wants(Part::Clients) {
         clients::run(repo, &mut steps);
         clients_jobs::run(repo, &mut steps);
+        clients_models::run(repo, &mut steps);
+        clients_lovable::run(repo, &mut steps);
         upstream::steps(repo, &mut steps);
     }
     if options.wants(Part::Types) {
@@ -104,7 +108,7 @@ fn prepare(repo: &Repo, options: &Options) -> Result<()> {
         needs.push(Need::Postgres);
     }
     if options.wants(Part::Clients) {
-        needs.extend([Need::Node, Need::Python]);
+        needs.extend([Need::Node, Need::Python, Need::Chromium]);
     }
     if options.wants(Part::Conformance) && repo.conformance_data().is_some() {
         needs.extend([Need::Postgis, Need::Python]);

@@ -6,8 +6,10 @@
 //! own runner (`results`), and what fails must be in `tests/clients/known-failures.txt`.
 //! Start at [`run`].
 
+mod acceptance;
 mod auth;
 mod compose;
+mod gotrue;
 mod install;
 mod prefix;
 mod results;
@@ -28,13 +30,24 @@ use crate::step::{Steps, Tally};
 use crate::test;
 use crate::upstream::results::Report;
 
-const LIST: &str = "tests/clients/known-failures.txt";
-
-/// What stands above the list.
-const HEADER: &str = "\
+/// What fails of the clients' tests, and of the storage server's. They are two lists because they
+/// ask for different things where a client meets a gateway and the server's own tests do not.
+const LISTS: [(&str, &str); 2] = [
+    (
+        "tests/clients/known-failures.txt",
+        "\
 # Tests of the official clients that fail today: the test, then the reason.
 # This list may only shrink. `cargo xtask clients-upstream --update` rewrites it and keeps the reasons.
-";
+",
+    ),
+    (
+        "tests/clients/known-failures-server.txt",
+        "\
+# Tests of the official storage server that fail today: the test, then the reason.
+# This list may only shrink. `cargo xtask clients-upstream --update` rewrites it and keeps the reasons.
+",
+    ),
+];
 
 /// One client with tests of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +60,12 @@ enum Suite {
     AuthPy,
     StorageJs,
     StoragePy,
+    /// The official storage server's own suite, which asks any server by its address.
+    StorageAcceptance,
 }
 
 impl Suite {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::PostgrestJs,
         Self::PostgrestPy,
         Self::AuthJs,
@@ -58,6 +73,7 @@ impl Suite {
         Self::AuthPy,
         Self::StorageJs,
         Self::StoragePy,
+        Self::StorageAcceptance,
     ];
 
     fn name(self) -> &'static str {
@@ -69,6 +85,7 @@ impl Suite {
             Self::AuthPy => "auth-py",
             Self::StorageJs => "storage-js",
             Self::StoragePy => "storage3",
+            Self::StorageAcceptance => "storage-acceptance",
         }
     }
 
@@ -81,6 +98,7 @@ impl Suite {
             Self::AuthPy => "supabase-py/src/auth",
             Self::StorageJs => "supabase-js/packages/core/storage-js",
             Self::StoragePy => "supabase-py/src/storage",
+            Self::StorageAcceptance => "storage",
         }
     }
 
@@ -92,6 +110,7 @@ impl Suite {
             Self::AuthJs | Self::StorageJs => &[stack::JS_PORT],
             Self::AuthJsServers | Self::AuthPy => &auth::PORTS,
             Self::StoragePy => &[storage::PY_PORT],
+            Self::StorageAcceptance => &[acceptance::PORT],
         }
     }
 
@@ -162,15 +181,15 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<Tally> {
             report.add(drive(repo, suite, &suite.find(&folder)?)?);
         }
     }
-    let known = Known::load(&repo.path(LIST))?;
-    if options.update {
-        known
-            .updated(&report.cases)
-            .save(&repo.path(LIST), HEADER)?;
-        let passed = report.cases.iter().filter(|case| case.strict).count();
-        return Ok(Tally { passed, failed: 0 });
+    if !options.update {
+        return judge(repo, report.cases);
     }
-    Ok(judge(&known, &report.cases))
+    let passed = report.cases.iter().filter(|case| case.strict).count();
+    for ((list, header), cases) in LISTS.iter().zip(by_list(report.cases)) {
+        let path = repo.path(list);
+        Known::load(&path)?.updated(&cases).save(&path, header)?;
+    }
+    Ok(Tally { passed, failed: 0 })
 }
 
 /// What the steps of `cargo xtask test` say where there is nothing to run.
@@ -188,17 +207,34 @@ pub(crate) fn steps(repo: &Repo, steps: &mut Steps) {
         match suite.find(&folder) {
             Err(reason) => steps.skip(&name, &reason.to_string()),
             Ok(sources) => {
-                steps.step(&name, || {
-                    let known = Known::load(&repo.path(LIST))?;
-                    Ok(judge(&known, &drive(repo, suite, &sources)?.cases))
-                });
+                steps.step(&name, || judge(repo, drive(repo, suite, &sources)?.cases));
             }
         }
     }
+    if let Some(folder) = repo.client_suites() {
+        gotrue::step(repo, steps, &folder);
+    }
 }
 
-fn judge(known: &Known, cases: &[Case]) -> Tally {
-    known.judge(cases, "cargo xtask clients-upstream --update")
+/// The cases that each list is about.
+fn by_list(cases: Vec<Case>) -> [Vec<Case>; 2] {
+    let servers = Suite::StorageAcceptance.name();
+    let (server, clients) = cases.into_iter().partition(|case| {
+        let (suite, _) = case.id.split_once('/').unwrap_or_default();
+        suite == servers
+    });
+    [clients, server]
+}
+
+fn judge(repo: &Repo, cases: Vec<Case>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for ((list, _), cases) in LISTS.iter().zip(by_list(cases)) {
+        if !cases.is_empty() {
+            let known = Known::load(&repo.path(list))?;
+            tally.add(known.judge(&cases, "cargo xtask clients-upstream --update"));
+        }
+    }
+    Ok(tally)
 }
 
 /// Installs a suite, starts its servers, runs it and reads what came of it.
@@ -246,6 +282,12 @@ fn drive(repo: &Repo, suite: Suite, sources: &Path) -> Result<Report> {
             let python = install::python(repo, sources, "storage3", "tests")?;
             let _server = storage::python(repo, sources, &cluster)?;
             pytest(suite, sources, &python)
+        }
+        Suite::StorageAcceptance => {
+            let results = acceptance::run(repo, sources, &cluster)?;
+            let text = std::fs::read_to_string(&results).context("vitest left no results")?;
+            // Its document is jest's.
+            results::jest(suite.name(), &text)
         }
     }?;
     println!("{}: {}", suite.name(), report.counts());

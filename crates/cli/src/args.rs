@@ -145,6 +145,11 @@ Exits with 1 when nothing runs here.")]
     /// Check this machine, the folder and the database; say what to do.
     #[command(after_help = "Exits with 1 when a check failed; warnings are no failure.")]
     Doctor(DatabaseArgs),
+    /// Look at what runs code that nobody vouches for.
+    Sandbox {
+        #[command(subcommand)]
+        verb: SandboxVerb,
+    },
     /// Look at the settings.
     Config {
         #[command(subcommand)]
@@ -159,6 +164,15 @@ Examples:
         /// Which shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxVerb {
+    /// Say how strongly this machine isolates code, found out by doing it.
+    #[command(
+        after_help = "Exits with 3 when code would run without isolation, that is, not at all."
+    )]
+    Doctor,
 }
 
 #[derive(Debug, clap::Args)]

@@ -30,6 +30,8 @@ use crate::project::Environment;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A sandbox's init is this program as well; it must have one thread.
+    sandbox::init_main_if_asked();
     let environment = Environment::read();
     let args = match Args::try_parse() {
         Ok(args) => args,

@@ -14,6 +14,7 @@ mod keys;
 mod migration;
 mod postgres;
 mod s3_keys;
+mod sandbox;
 mod serve;
 mod status;
 mod stop;
@@ -25,7 +26,7 @@ use server::app::Context;
 use server::config::{Flag, Mode};
 
 use crate::args::storage::StorageVerb;
-use crate::args::{AccessVerb, Args, DbVerb, GenVerb, MigrationVerb, Verb};
+use crate::args::{AccessVerb, Args, DbVerb, GenVerb, MigrationVerb, SandboxVerb, Verb};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::project::{Environment, Workspace};
@@ -80,6 +81,9 @@ pub(crate) async fn run(
         Verb::Storage {
             verb: StorageVerb::Fsck(args),
         } => return Box::pin(storage::fsck(&scene, args)).await,
+        Verb::Sandbox {
+            verb: SandboxVerb::Doctor,
+        } => return Box::pin(sandbox::doctor(&scene)).await,
         Verb::Status(args) => status::run(&scene, &args),
         Verb::Stop => stop::run(&scene).await,
         Verb::Db { verb } => match verb {

@@ -195,11 +195,11 @@ impl Work for End {
             }
             places.push(round);
         }
-        let states = self.0.store.finish(&rounds).await?;
+        let ended = self.0.store.finish(&rounds).await?;
         let answers: Vec<_> = items
             .iter()
             .zip(places)
-            .map(|(end, round)| states.get(round)?.get(&end.id)?.clone())
+            .map(|(end, round)| ended.get(round)?.states.get(&end.id)?.clone())
             .collect();
         let retried = answers
             .iter()
@@ -208,7 +208,13 @@ impl Work for End {
         if retried {
             self.0.nudges.promote.notify_one();
         }
-        self.0.settled(items.iter().map(|end| end.id));
+        let jobs = items.iter().map(|end| end.id);
+        if ended.iter().any(|one| one.stirred) {
+            self.0.settled(jobs);
+        } else {
+            // Jobs that concern nobody else: there is nothing to look for.
+            self.0.news.streams(self.0.streams_of(jobs));
+        }
         self.0.forget(items.iter().map(|end| end.id));
         Ok(answers)
     }

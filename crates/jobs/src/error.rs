@@ -124,6 +124,15 @@ impl JobsError {
         }
     }
 
+    /// Whether the database undid it all because another transaction was in the
+    /// way.
+    pub(crate) fn is_lost_race(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(error.sqlstate(), Some("40P01" | "40001")),
+            Self::Refused { .. } | Self::Stopping => false,
+        }
+    }
+
     /// Whether the same may well succeed at another try, without harm.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::error::{JobsError, Result};
 use crate::spec::Spec;
 use crate::types::{Beat, Changed, Claimed, Directive, Event, Finish, Submitted, Wants};
+use ended::Ended;
 use fields::{Fields, array, millis};
 
 pub(crate) use reads::Sight;
@@ -36,6 +37,14 @@ macro_rules! sql {
         )))
     };
 }
+
+/// Before trying again after a deadlock: the other one goes on at once, and
+/// holds its locks for as long as a batch takes.
+const LOST_PAUSES: [Duration; 3] = [
+    Duration::from_millis(2),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+];
 
 /// Statements and rows.
 #[derive(Clone, Debug)]
@@ -66,8 +75,19 @@ impl Store {
         &self.role
     }
 
-    /// Statements in one transaction and one round trip.
+    /// Statements in one transaction and one round trip. What lost against
+    /// another transaction has not happened, and is tried again.
     pub(crate) async fn run(&self, statements: Vec<SqlBuf>) -> Result<Vec<Rows>> {
+        for pause in LOST_PAUSES {
+            match self.run_once(statements.clone()).await {
+                Err(error) if error.is_lost_race() => tokio::time::sleep(pause).await,
+                done => return done,
+            }
+        }
+        self.run_once(statements).await
+    }
+
+    async fn run_once(&self, statements: Vec<SqlBuf>) -> Result<Vec<Rows>> {
         let mut request = RequestTx::new(&self.role, "{}", &[]);
         request.keeps_settings();
         for statement in statements {
@@ -150,7 +170,12 @@ impl Store {
             let group = groups.entry((&beat.worker, beat.lease)).or_default();
             group.push(beat);
         }
-        let statements = groups.into_iter().map(|((worker, lease), beats)| {
+        // Each group is locked by id, but one after the other: an end of jobs of
+        // several workers would meet them in another order.
+        let lock = (groups.len() > 1)
+            .then(|| sql!("lock_jobs").bind(texts(beats.iter().map(|beat| Some(beat.id)))));
+        let before = usize::from(lock.is_some());
+        let groups = groups.into_iter().map(|((worker, lease), beats)| {
             sql!("heartbeat")
                 .bind(worker.to_owned())
                 .bind(texts(beats.iter().map(|beat| Some(beat.id))))
@@ -159,9 +184,9 @@ impl Store {
                 .bind(array(beats.iter().map(|beat| beat.message.as_deref())))
                 .bind(millis(lease))
         });
-        let results = self.run(statements.collect()).await?;
+        let results = self.run(lock.into_iter().chain(groups).collect()).await?;
         let mut directives = HashMap::new();
-        for row in results.iter().flat_map(Rows::iter) {
+        for row in results.iter().skip(before).flat_map(Rows::iter) {
             let mut fields = Fields::of(&row);
             let id = fields.uuid()?;
             if let Some(directive) = Directive::parse(fields.text().as_deref()) {
@@ -181,16 +206,13 @@ impl Store {
     }
 
     /// Ends claims in one transaction, round by round; a round has no job
-    /// twice. The state is none where the claim was stale.
-    pub(crate) async fn finish(
-        &self,
-        rounds: &[Vec<&Finish>],
-    ) -> Result<Vec<HashMap<Uuid, Option<String>>>> {
+    /// twice.
+    pub(crate) async fn finish(&self, rounds: &[Vec<&Finish>]) -> Result<Vec<Ended>> {
         let statements = rounds.iter().map(|ends| ended::statement(ends)).collect();
         let results = self.run(statements).await?;
         let states = results.iter().zip(rounds);
         states
-            .map(|(rows, ends)| ended::states(rows, ends))
+            .map(|(rows, ends)| ended::ended(rows, ends))
             .collect()
     }
 

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod pace;
 mod workers;
 
 use std::sync::Arc;

@@ -37,7 +37,7 @@ pub struct Wants {
 }
 
 /// A job that was claimed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Claimed {
     /// The job.
     pub id: Uuid,

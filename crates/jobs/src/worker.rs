@@ -7,6 +7,7 @@
 //! is run again from its start when it has come; what it did before is
 //! remembered step by step.
 
+mod ahead;
 mod context;
 mod hold;
 mod stop;
@@ -23,18 +24,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::pace::jittered;
 use crate::room::Jobs;
 use crate::types::{Claimed, Finish, Outcome, Wants};
+use ahead::{Ahead, WAIT_MAX};
 pub use context::{Call, Ctx, Paid, Step};
 use hold::{Held, Hold};
 pub use stop::Stop;
 pub use waits::{Answered, Ask, ChildEnd};
 
+/// Handlers that run at once, and jobs taken ahead at first, unless said.
+const SLOTS: usize = 16;
 /// How long a free slot waits for others, so that one claim serves them all:
 /// less than a commit takes.
 const GATHER: Duration = Duration::from_millis(2);
@@ -57,7 +61,7 @@ pub struct Builder {
     name: String,
     queues: Vec<String>,
     slots: usize,
-    ahead: usize,
+    ahead: Ahead,
     lease: Duration,
     owner: Option<String>,
     code_version: Option<String>,
@@ -78,8 +82,8 @@ impl Worker {
             jobs: Arc::clone(jobs),
             name: format!("in-process/{}", jobs.core.rng.uuid()),
             queues: vec!["default".to_owned()],
-            slots: 16,
-            ahead: 16,
+            slots: SLOTS,
+            ahead: Ahead::by_pace(SLOTS),
             lease: jobs.core.config.lease,
             owner: None,
             code_version: None,
@@ -109,11 +113,12 @@ impl Builder {
         self
     }
 
-    /// How many handlers run at once, and how many jobs are taken ahead.
+    /// How many handlers run at once, and how many jobs are taken ahead: not
+    /// one more, while otherwise quick handlers get more.
     #[must_use]
     pub fn slots(mut self, slots: usize, ahead: usize) -> Self {
         self.slots = slots.max(1);
-        self.ahead = ahead;
+        self.ahead = Ahead::fixed(ahead);
         self
     }
 
@@ -187,7 +192,8 @@ impl Builder {
         let running = Running {
             hold: Hold::new(&self.jobs, &wants),
             slots: Arc::new(Semaphore::new(self.slots)),
-            capacity: self.slots + self.ahead,
+            width: self.slots,
+            ahead: self.ahead,
             handlers: self.handlers,
             wants,
             room: Arc::new(Notify::new()),
@@ -226,6 +232,14 @@ impl Jobs {
     }
 }
 
+/// What comes of waiting for a slot.
+enum Turn<'a> {
+    Now(SemaphorePermit<'a>),
+    GiveBack,
+    /// It is no longer ours.
+    Gone,
+}
+
 /// A worker at work.
 struct Running {
     jobs: Arc<Jobs>,
@@ -233,8 +247,9 @@ struct Running {
     handlers: HashMap<String, Handler>,
     hold: Arc<Hold>,
     slots: Arc<Semaphore>,
-    /// Jobs in hand at most: running, waiting, and being ended.
-    capacity: usize,
+    /// How many handlers run at once.
+    width: usize,
+    ahead: Ahead,
     /// Called when a job has left the hand.
     room: Arc<Notify>,
     tracker: TaskTracker,
@@ -256,7 +271,13 @@ impl Running {
                 () = stop.cancelled() => break,
             };
             match claimed {
-                Ok(claimed) => claimed.into_iter().for_each(|job| self.take(job, &stop)),
+                Ok(claimed) => {
+                    let idle = self.slots.available_permits() > 0;
+                    self.ahead.answered(room, &claimed, idle);
+                    for job in claimed {
+                        self.take(job, &stop);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "No jobs could be taken; trying again");
                     let pause = jittered(&self.jobs.core.rng, PAUSE);
@@ -283,10 +304,10 @@ impl Running {
     /// Until a claim is worth its round trip: a quarter of the hand is free,
     /// or a slot is, and has been for a moment.
     async fn wait_for_room(&self) -> usize {
-        let room = || self.capacity.saturating_sub(self.hold.count());
+        let room = || self.capacity().saturating_sub(self.hold.count());
         loop {
             let called = self.room.notified();
-            if room() * 4 >= self.capacity {
+            if room() * 4 >= self.capacity() {
                 return room();
             }
             if room() > 0 && self.slots.available_permits() > 0 {
@@ -298,11 +319,22 @@ impl Running {
         }
     }
 
+    /// Jobs in hand at most: running, waiting, and being ended.
+    fn capacity(&self) -> usize {
+        self.width + self.ahead.now()
+    }
+
     fn take(self: &Arc<Self>, job: Claimed, stop: &CancellationToken) {
+        // One of many that were taken because the others were quick.
+        let extra = self.hold.count() >= self.width + self.ahead.first();
         let held = self.hold.take(&job);
         let (this, stop) = (Arc::clone(self), stop.clone());
         let work = async move {
-            let end = this.carry_out(job, &held, &stop).await;
+            let end = match this.slot(&held, extra, &stop).await {
+                Turn::Now(permit) => this.carry_out(job, &held, permit).await,
+                Turn::GiveBack => Some(Finish::released(held.id, held.epoch)),
+                Turn::Gone => None,
+            };
             if let Some(end) = end {
                 this.end(end).await;
             }
@@ -314,20 +346,41 @@ impl Running {
             .spawn("job", self.tracker.track_future(work));
     }
 
+    /// Waits for a slot: an extra job not for long, since others may have one.
+    async fn slot(&self, held: &Held, extra: bool, stop: &CancellationToken) -> Turn<'_> {
+        if stop.is_cancelled() {
+            return Turn::GiveBack;
+        }
+        if let Ok(permit) = self.slots.try_acquire() {
+            return Turn::Now(permit);
+        }
+        let too_long = async {
+            if extra {
+                tokio::time::sleep(WAIT_MAX).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            permit = self.slots.acquire() => permit.map_or(Turn::GiveBack, Turn::Now),
+            () = stop.cancelled() => Turn::GiveBack,
+            () = held.gone.cancelled() => Turn::Gone,
+            () = too_long => {
+                self.ahead.fall_back();
+                Turn::GiveBack
+            }
+        }
+    }
+
     /// Runs the job's handler, and says how the claim ends if it is ours to
     /// end it.
     async fn carry_out(
         &self,
         job: Claimed,
         held: &Held,
-        stop: &CancellationToken,
+        permit: SemaphorePermit<'_>,
     ) -> Option<Finish> {
         let (id, epoch) = (job.id, job.epoch);
-        let permit = tokio::select! {
-            permit = self.slots.acquire() => permit.ok(),
-            () = stop.cancelled() => return Some(Finish::released(id, epoch)),
-            () = held.gone.cancelled() => return None,
-        };
         let handler = self.handlers.get(&job.kind)?;
         let input = job.input.clone();
         let ctx = Ctx::new(&self.jobs, job, held);

@@ -156,7 +156,11 @@ pub async fn migrate(
     };
     let before = state.check(options.migrations)?;
     for migration in options.migrations.iter().skip(before) {
-        match apply(session, migration, options).await {
+        // Commits reach the disk in order, so the last one takes the others
+        // along; a crash before it leaves a shorter history, which is resumed.
+        let last = options.migrations.last().map(|last| last.version);
+        let durable = last == Some(migration.version);
+        match apply(session, migration, durable, options).await {
             Ok(true) => report.applied.push(migration.version),
             Ok(false) => {}
             // The first one makes the schema, and needs no other right.
@@ -202,9 +206,10 @@ fn is_refusal(error: &Error) -> bool {
 async fn apply(
     session: &mut Session,
     migration: &Migration,
+    durable: bool,
     options: &MigrateOptions,
 ) -> Result<bool, MigrateError> {
-    let outcome = apply_in_transaction(session, migration, options).await;
+    let outcome = apply_in_transaction(session, migration, durable, options).await;
     match &outcome {
         Ok(true) => session.script("COMMIT").await,
         Ok(false) | Err(_) => session.script("ROLLBACK").await,
@@ -221,12 +226,13 @@ async fn apply(
 async fn apply_in_transaction(
     session: &mut Session,
     migration: &Migration,
+    durable: bool,
     options: &MigrateOptions,
 ) -> Result<bool, MigrateError> {
     let failed = |error| MigrateError::failed(migration, error);
     session.script("BEGIN").await.map_err(failed)?;
     lock(session, migration, options).await?;
-    set_up(session, options).await.map_err(failed)?;
+    set_up(session, durable, options).await.map_err(failed)?;
     if is_applied(session, migration).await.map_err(failed)? {
         return Ok(false);
     }
@@ -250,15 +256,23 @@ async fn apply_in_transaction(
 
 /// A role's own timeout must not cut a migration short, and a role's
 /// `search_path` must not change what it means.
-async fn set_up(session: &mut Session, options: &MigrateOptions) -> Result<(), Error> {
+async fn set_up(
+    session: &mut Session,
+    durable: bool,
+    options: &MigrateOptions,
+) -> Result<(), Error> {
     let timeout = options.statement_timeout.as_millis().to_string();
+    // Never more than the server was told to wait for.
+    let wait = (!durable).then_some("off");
     session
         .query(
             "SELECT set_config('statement_timeout', $1, true), \
                     set_config('lock_timeout', '0', true), \
                     set_config('client_min_messages', 'warning', true), \
-                    set_config('search_path', 'pg_catalog, public', true)",
-            &[Some(timeout.as_str())],
+                    set_config('search_path', 'pg_catalog, public', true), \
+                    set_config('synchronous_commit', \
+                               coalesce($2, current_setting('synchronous_commit')), true)",
+            &[Some(timeout.as_str()), wait],
         )
         .await
         .map(drop)

@@ -131,13 +131,6 @@ impl Target {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The same server, as somebody else.
-    #[must_use]
-    pub fn with_user(mut self, user: &str) -> Self {
-        user.clone_into(&mut self.user);
-        self
-    }
-
     /// The same server, another database.
     #[must_use]
     pub fn with_database(mut self, database: &str) -> Self {

@@ -18,6 +18,7 @@ use crate::keys::{KeyError, Keys, PrintedKeys};
 use crate::lanes::Lanes;
 use crate::listen::{ListenError, Listeners};
 use crate::metrics::Metrics;
+use crate::preview::{self, Preview};
 use crate::wire::inbox::Shown;
 use crate::wire::{self, Data, Rooms};
 
@@ -106,6 +107,8 @@ pub struct Parts {
     pub work_database: Option<Target>,
     /// Who keeps files; none where the database does not allow it.
     pub storage_database: Option<Target>,
+    /// Who keeps the ledger of models; none where the database does not allow it.
+    pub ai_database: Option<Target>,
 }
 
 /// A running server.
@@ -115,6 +118,8 @@ pub struct App {
     config: Config,
     data: Data,
     inbox: Shown,
+    /// What was to run and does not.
+    warnings: Vec<String>,
     metrics: Arc<Metrics>,
     /// Its workers end while the database still answers.
     jobs: Option<Arc<Jobs>>,
@@ -143,6 +148,7 @@ impl App {
             auth_database,
             work_database,
             storage_database,
+            ai_database,
         } = parts;
         let (front, back) = (Tasks::new(), Tasks::new());
         let lanes = Lanes::start().map_err(StartError::Threads)?;
@@ -177,9 +183,33 @@ impl App {
             api_keys::start(follower, &back).await;
         }
         let work = work_database.filter(|_| config.jobs.enabled);
-        let work = work.map(|target| {
-            let pool = Pool::new(&target, &few, &back);
-            wire::work::rooms(&config, (pool, &data.pool), (&front, &back), context)
+        let port = addresses.first().map_or(config.api.port, SocketAddr::port);
+        let links = preview::links(
+            &config.sandbox.preview,
+            port,
+            keys.shared_secret(),
+            context.clock.clone(),
+        );
+        let preview_origins = format!("{}://*.{}", config.sandbox.preview.scheme, links.domain());
+        let mut warnings = Vec::new();
+        let work = match work {
+            Some(target) => {
+                let sandboxes = wire::sandbox::given(&config, &links, &back, context).await;
+                let sandboxes = sandboxes.unwrap_or_else(|why| {
+                    warnings.push(format!("Sandboxes are switched off: {why}"));
+                    None
+                });
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                let tasks = (&front, &back);
+                Some(wire::work::rooms(&config, pools, tasks, sandboxes, context))
+            }
+            None => None,
+        };
+        let sandboxes = work.as_ref().and_then(|work| work.sessions.sandboxes());
+        let preview = sandboxes.map(|sandboxes| {
+            let body_bytes = config.api.body_bytes_max;
+            let sandboxes = Arc::clone(sandboxes);
+            Arc::new(Preview::new(links, sandboxes, body_bytes, back.clone()))
         });
         let jobs = work.as_ref().map(|work| Arc::clone(&work.jobs));
         let tokens = Arc::new(wire::storage::UserTokens::default());
@@ -194,13 +224,38 @@ impl App {
             wire::storage::room(&config, given, context)
         });
         let storage = storage.transpose()?;
+        let models = match ai_database.filter(|_| config.ai.enabled) {
+            Some(target) => {
+                let pools = (Pool::new(&target, &few, &back), &data.pool);
+                Some(wire::models::room(&config, pools, context, &back).await?)
+            }
+            None => None,
+        };
+        let lovable = wire::apps::lovable::Given {
+            requests: &data.pool,
+            work: work.as_ref(),
+            models: models.as_ref(),
+            tasks: &front,
+            clock: context.clock.clone(),
+            rng: context.rng.clone(),
+            publishable_key: keys.printed().publishable_key.expose().to_owned(),
+            preview_origins,
+        };
+        let lovable = wire::apps::lovable::app(&config, lovable);
         let rooms = Rooms::new(&config, &data, keys.shared_secret(), auth, work, storage);
+        let rooms = rooms
+            .with_drama(&config, &data, &context.rng)
+            .with_models(models)
+            .with_lovable(lovable);
         let mounted = rooms.mounted();
         let names: Vec<_> = mounted.iter().map(|room| room.name).collect();
         let metrics = Arc::new(Metrics::new(&names));
         wire::gauges(&metrics, &data, rooms.work.as_ref());
         let issuers = wire::auth::issuers(&config, context, &back)?;
-        let world = world(context, &data, &metrics, issuers, api_keys);
+        let world = World {
+            preview,
+            ..world(context, &data, &metrics, issuers, api_keys)
+        };
         let printed = keys.printed();
         let gateway = Gateway::new(&config, keys, mounted, world);
         tokens.ask(&gateway);
@@ -213,6 +268,7 @@ impl App {
             config,
             data,
             inbox,
+            warnings,
             metrics,
             jobs,
             front,
@@ -233,6 +289,13 @@ impl App {
         &self.addresses
     }
 
+    /// Where the builder page is, where its app is asked for.
+    #[must_use]
+    pub fn builder_url(&self) -> Option<String> {
+        let asked = self.config.apps.lovable.is_some();
+        asked.then(|| [self.url().as_str(), "/lovable"].concat())
+    }
+
     /// Where mails that are not sent can be seen.
     #[must_use]
     pub fn inbox_url(&self) -> Option<&str> {
@@ -241,7 +304,8 @@ impl App {
 
     /// What is not as it was asked for, one sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.inbox.warning.as_deref().into_iter()
+        let inbox = self.inbox.warning.as_deref().into_iter();
+        inbox.chain(self.warnings.iter().map(String::as_str))
     }
 
     /// For gauges of those who work beside the app.
@@ -290,6 +354,7 @@ fn world(
         metrics: Arc::clone(metrics),
         issuers,
         api_keys,
+        preview: None,
     }
 }
 

@@ -5,11 +5,13 @@
 //! form), `sources.rs` merges who said what, `check.rs` gives it meaning. The environment is passed in: only
 //! the binary reads the process.
 
+mod ai;
 mod all;
 mod backup;
 mod check;
 mod key;
 mod nearest;
+mod sandbox;
 mod sources;
 mod storage;
 mod table;
@@ -22,9 +24,12 @@ use std::time::Duration;
 use http::HeaderName;
 use kernel::Secret;
 
+pub use ai::AiConfig;
+pub(crate) use ai::invalid as invalid_ai;
 pub use all::KEYS;
 pub use backup::{BackupConfig, CopiesConfig};
 pub use key::{Key, Kind};
+pub use sandbox::{PreviewDomain, SandboxConfig};
 pub use sources::{AuthSource, Flag, Origin, Setting, Sources, Value, database_names};
 pub use storage::StorageConfig;
 
@@ -62,6 +67,10 @@ pub struct Config {
     pub backup: BackupConfig,
     /// Files.
     pub storage: StorageConfig,
+    /// Models.
+    pub ai: AiConfig,
+    /// Where code runs.
+    pub sandbox: SandboxConfig,
     /// Which apps are served beside the rooms.
     pub apps: AppsConfig,
     /// `app.settings.*` for the database.
@@ -140,10 +149,23 @@ pub struct InboxConfig {
 /// The apps that come with the server; none unless asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AppsConfig {
+    /// The drama generator's asset library.
+    pub drama: bool,
+    /// The lovable clone: the builder page and the original's web socket.
+    pub lovable: Option<LovableConfig>,
     /// OMVEE's projects and uploads.
     pub omvee: bool,
     /// Open Lovable's v2 API.
     pub open_lovable: Option<OpenLovableConfig>,
+}
+
+/// The lovable clone.
+#[derive(Clone, Copy, Debug)]
+pub struct LovableConfig {
+    /// Let callers without a token in, all as one owner.
+    pub open: bool,
+    /// Jobs of turns that this process works on at once.
+    pub at_once: usize,
 }
 
 /// Open Lovable's v2 API.

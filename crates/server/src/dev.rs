@@ -124,6 +124,8 @@ pub(crate) struct Targets {
     pub(crate) work: Target,
     /// Keeps files.
     pub(crate) storage: Target,
+    /// Keeps the ledger of models.
+    pub(crate) models: Target,
 }
 
 /// Starts everything. `progress` hears one sentence before each step that
@@ -255,14 +257,16 @@ async fn finish(
     let targets = targets(&plan.loaded.config, cluster)?;
     let mut prepared = prepare(&plan, &targets, cluster.is_some()).await?;
     // Our own cluster has the logins that rooms need.
-    let [no_auth, no_work, no_storage] = match cluster {
-        Some(_) => [None, None, None],
+    let [no_auth, no_work, no_storage, no_ai] = match cluster {
+        Some(_) => [None, None, None, None],
         None => obstacles(&targets).await?,
     };
     let auth_database = no_auth.is_none().then_some(targets.auth);
     let work_database = no_work.is_none().then_some(targets.work);
     let files = no_storage.is_none() && plan.loaded.config.storage.enabled;
     let storage_database = files.then_some(targets.storage);
+    let ai_database = no_ai.is_none().then_some(targets.models);
+    prepared.degradations.extend(no_ai);
     prepared.degradations.extend(no_auth);
     prepared.degradations.extend(no_work);
     prepared.degradations.extend(no_storage);
@@ -276,6 +280,7 @@ async fn finish(
         auth_database,
         work_database,
         storage_database,
+        ai_database,
     };
     let app = App::start(parts, context).await?;
     let told = app.warnings().map(str::to_owned);
@@ -284,8 +289,8 @@ async fn finish(
 }
 
 /// Why rooms cannot work with the logins there are: sign-in, then jobs and
-/// sessions, then files.
-async fn obstacles(targets: &Targets) -> Result<[Option<String>; 3], StartError> {
+/// sessions, then files, then models.
+async fn obstacles(targets: &Targets) -> Result<[Option<String>; 4], StartError> {
     let failed = |source| StartError::Database {
         what: "connect to the database",
         source,
@@ -293,7 +298,13 @@ async fn obstacles(targets: &Targets) -> Result<[Option<String>; 3], StartError>
     let auth = wire::auth::obstacle(&targets.auth).await.map_err(failed)?;
     let work = wire::work::obstacle(&targets.work).await.map_err(failed)?;
     let storage = wire::storage::obstacle(&targets.storage).await;
-    Ok([auth, work, storage.map_err(failed)?])
+    let models = wire::models::obstacle(&targets.models).await;
+    Ok([
+        auth,
+        work,
+        storage.map_err(failed)?,
+        models.map_err(failed)?,
+    ])
 }
 
 /// Our schema, then the project's. Seeds are for a database of our own only.
@@ -354,6 +365,7 @@ pub(crate) fn targets(config: &Config, cluster: Option<&Cluster>) -> Result<Targ
         auth: target.clone(),
         work: target.clone(),
         storage: target.clone(),
+        models: target.clone(),
         requests: target,
     })
 }
@@ -368,6 +380,7 @@ impl Targets {
             auth: target(AUTH_ADMIN),
             work: target(wire::work::ROLE),
             storage: target(wire::storage::ROLE),
+            models: target(wire::models::ROLE),
         }
     }
 }

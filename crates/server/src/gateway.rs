@@ -1,5 +1,5 @@
 //! The front door: every request passes [`Gateway::handle`], once, in this
-//! order: request id, preflight, route, rate by address, size, identity, rate
+//! order: pages of sandboxes, request id, preflight, route, rate by address, size, identity, rate
 //! by key, the room within its time, then CORS marks, metrics and one log line.
 //!
 //! It is one function over plain parts rather than a tower of layers: a request
@@ -12,6 +12,7 @@
 
 mod body;
 mod cors;
+mod credential;
 mod grants;
 mod identity;
 mod issuers;
@@ -50,6 +51,7 @@ use crate::config::{Config, LogRequests};
 use crate::health::Health;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::preview::Preview;
 use body::Overrun;
 use cors::Cors;
 use identity::{Identity, Known, OpaqueKey};
@@ -108,6 +110,7 @@ pub struct Gateway {
     jwks: String,
     health: Health,
     metrics: Arc<Metrics>,
+    preview: Option<Arc<Preview>>,
     limits: Limits,
 }
 
@@ -168,6 +171,7 @@ impl Gateway {
             jwks,
             health: world.health,
             metrics: world.metrics,
+            preview: world.preview,
             limits: Limits {
                 header_bytes: config.api.header_bytes_max,
                 body_bytes: config.api.body_bytes_max,
@@ -180,9 +184,21 @@ impl Gateway {
     }
 
     /// One request from a client at `peer`, answered in every case.
-    pub async fn handle(&self, mut request: Request<Body>, peer: IpAddr) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Body>, peer: IpAddr) -> Response<Body> {
         let started = Instant::now();
         let _in_flight = self.metrics.enter();
+        // Before everything else: nothing of ours is known under those names.
+        let mut request = match &self.preview {
+            Some(preview) => match preview.serve(request).await {
+                Ok(response) => {
+                    self.metrics
+                        .observe(OWN, response.status(), started.elapsed());
+                    return response;
+                }
+                Err(request) => request,
+            },
+            None => request,
+        };
         let id = self.ids.of(request.headers());
         let origin = request.headers().get(ORIGIN).cloned();
         let trace = self.trace.as_ref().and_then(|name| {
@@ -232,7 +248,7 @@ impl Gateway {
     /// To the gateway's own pages or to a room; says which, and for whom.
     async fn route(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         peer: IpAddr,
     ) -> (Response<Body>, usize, Option<Known>) {
         let path = request.uri().path();
@@ -245,6 +261,9 @@ impl Gateway {
         let Some((place, room)) = self.room(path) else {
             return (Trouble::NoRoute.response(Dialect::Gateway), OWN, None);
         };
+        if room.access == Access::OneCredential {
+            credential::spread(&mut request);
+        }
         self.identity.prepare(request.headers()).await;
         let (response, known) = match self.admit(request, room, peer) {
             Ok(admitted) => {
@@ -410,6 +429,8 @@ pub struct World {
     pub issuers: Issuers,
     /// The platform keys that are valid now.
     pub(crate) api_keys: Arc<ApiKeys>,
+    /// Pages of sandboxes, which have names of their own.
+    pub(crate) preview: Option<Arc<Preview>>,
 }
 
 struct Line {

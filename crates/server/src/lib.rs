@@ -12,6 +12,7 @@
 //!   the app; [`operate`] is what the other verbs do.
 //! * [`in_database`]: the settings that are kept there.
 //! * [`instance`]: who runs in a folder.
+//! * [`preview`]: pages of sandboxes, at names of their own.
 //! * [`typegen`]: the database as types for supabase-js.
 //! * [`wire`]: which rooms there are and how they are built.
 //!
@@ -33,6 +34,7 @@ pub mod listen;
 pub mod logs;
 pub mod metrics;
 pub mod operate;
+pub mod preview;
 pub mod project;
 mod prune;
 pub mod typegen;

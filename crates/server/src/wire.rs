@@ -4,13 +4,15 @@
 pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod inbox;
+pub(crate) mod models;
+pub(crate) mod sandbox;
 pub(crate) mod storage;
 pub(crate) mod work;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kernel::{Secret, Tasks};
+use kernel::{Rng, Secret, Tasks};
 use pg::catalog::live::{self, Listening};
 use pg::catalog::{self, Catalog, LoadOptions};
 use pg::{Host, Pool, RequestTx, Session, SqlBuf, Target};
@@ -60,14 +62,22 @@ pub fn load_options(config: &Config) -> LoadOptions {
     }
 }
 
-/// The schema with jobs and sessions, which is part of the data API without
-/// being one of those that were asked for: the default stays what it was, and
+/// The schemas with jobs and sessions, and with calls to models, which are part
+/// of the data API without being among those that were asked for: the default stays what it was, and
 /// answers name no profile where there is one schema.
 fn platform_schemas(config: &Config) -> Vec<String> {
-    let shown = config.jobs.enabled && config.jobs.expose;
-    let schema = shown.then(|| work::SCHEMA.to_owned());
-    let missing = schema.filter(|schema| !config.db.schemas.contains(schema));
-    missing.into_iter().collect()
+    let jobs = config.jobs.enabled && config.jobs.expose;
+    let app = jobs && config.apps.lovable.is_some();
+    let schemas = [
+        (jobs, work::SCHEMA),
+        (config.ai.enabled, models::SCHEMA),
+        (app, apps::lovable::SCHEMA),
+    ];
+    let shown = schemas.into_iter().filter(|(shown, _)| *shown);
+    let names = shown.map(|(_, schema)| schema.to_owned());
+    names
+        .filter(|schema| !config.db.schemas.contains(schema))
+        .collect()
 }
 
 /// The rooms, as the parts that live on after start need them.
@@ -83,8 +93,14 @@ pub struct Rooms {
     pub work: Option<work::Work>,
     /// Files; none where the database does not let us keep them.
     pub storage: Option<Arc<::storage::Storage>>,
+    /// Models; none where the database does not let us keep their ledger.
+    pub models: Option<Arc<::models::Models>>,
+    /// The lovable clone, where it is asked for.
+    lovable: Option<Arc<::lovable::Lovable>>,
     /// OMVEE's projects and uploads, where they are asked for.
     omvee: Option<Arc<omvee::Omvee>>,
+    /// The drama generator's asset library, where it is asked for.
+    drama: Option<Arc<::drama::Drama>>,
     /// Open Lovable's v2 API, where it is asked for.
     open_lovable: Option<Arc<open_lovable::OpenLovable>>,
 }
@@ -111,9 +127,33 @@ impl Rooms {
             auth,
             work,
             storage,
+            models: None,
+            lovable: None,
             omvee,
+            drama: None,
             open_lovable,
         }
+    }
+
+    /// With the drama generator's asset library, if it is asked for.
+    #[must_use]
+    pub fn with_drama(mut self, config: &Config, data: &Data, rng: &Rng) -> Self {
+        self.drama = apps::drama::app(config, &data.pool, (self.storage.as_ref(), rng));
+        self
+    }
+
+    /// The same with the lovable clone, which needs other rooms.
+    #[must_use]
+    pub(crate) fn with_lovable(mut self, lovable: Option<Arc<::lovable::Lovable>>) -> Self {
+        self.lovable = lovable;
+        self
+    }
+
+    /// The same with models.
+    #[must_use]
+    pub fn with_models(mut self, models: Option<Arc<::models::Models>>) -> Self {
+        self.models = models;
+        self
     }
 
     /// Every room as the gateway sees it, in the order in which prefixes are
@@ -170,9 +210,17 @@ impl Rooms {
             rooms.push(work_room("jobs", "/jobs/v1", work.jobs_router()));
             let sessions = Arc::clone(&work.sessions).router();
             rooms.push(work_room("sessions", "/sessions/v1", sessions));
+            rooms.push(Room {
+                // Who talks to one sandbox shows its key, which is the room's matter.
+                access: Access::Open,
+                ..work_room("e2b", "/e2b", Arc::clone(&work.sessions).e2b_router())
+            });
         }
         rooms.extend(self.storage.iter().map(storage::mounted));
+        rooms.extend(self.models.iter().map(models::mounted));
+        rooms.extend(self.lovable.iter().flat_map(apps::lovable::rooms));
         rooms.extend(self.omvee.iter().flat_map(apps::omvee_rooms));
+        rooms.extend(self.drama.iter().map(apps::drama::room));
         rooms.extend(self.open_lovable.iter().flat_map(apps::open_lovable_rooms));
         if self.rest_at_root {
             // Last, since it takes whatever nobody else has.

@@ -8,8 +8,10 @@ use kernel::{Clock, Rng, Tasks};
 use pg::Pool;
 use tokio_util::sync::CancellationToken;
 
+use crate::e2b;
 use crate::ports::TellOthers;
 use crate::routes;
+use crate::sandboxes::{Given as SandboxesGiven, Own, Sandboxes};
 use crate::store::Store;
 use crate::streams::{ASK_EVERY, Given, Streams};
 use crate::sweep;
@@ -34,6 +36,8 @@ pub struct Parts {
     pub tell_others: TellOthers,
     /// How long sessions that were deleted are kept, for whoever wants them back.
     pub keep_deleted: Duration,
+    /// What runs sandboxes; none where nothing may.
+    pub sandboxes: Option<SandboxesGiven>,
 }
 
 /// The sessions of a project.
@@ -42,6 +46,8 @@ pub struct Sessions {
     pub(crate) store: Store,
     /// The event log.
     streams: Arc<Streams>,
+    /// Where code runs.
+    sandboxes: Option<Arc<Sandboxes>>,
 }
 
 impl Sessions {
@@ -53,18 +59,32 @@ impl Sessions {
         let sweeping = sweep::keep_swept(pool, role, parts.keep_deleted, parts.tasks.token());
         parts.tasks.spawn("sweep_files", sweeping);
         let streams = Streams::start(Given {
-            pool: parts.pool,
-            role: parts.role,
-            requests: parts.requests,
-            tasks: parts.tasks,
+            pool: parts.pool.clone(),
+            role: Arc::clone(&parts.role),
+            requests: parts.requests.clone(),
+            tasks: parts.tasks.clone(),
             leaving: parts.leaving,
-            clock: parts.clock,
-            rng: parts.rng,
+            clock: parts.clock.clone(),
+            rng: parts.rng.clone(),
             tell_others: parts.tell_others,
             ask_every: ASK_EVERY,
             chunks_kept: None,
         });
-        Arc::new(Self { store, streams })
+        let own = Own {
+            pool: parts.pool,
+            role: parts.role,
+            requests: parts.requests,
+            appender: streams.appender().clone(),
+            tasks: parts.tasks,
+            clock: parts.clock,
+            rng: parts.rng,
+        };
+        let sandboxes = parts.sandboxes.map(|given| Sandboxes::start(own, given));
+        Arc::new(Self {
+            store,
+            streams,
+            sandboxes,
+        })
     }
 
     /// The event log, for whoever writes to it in process or has another
@@ -72,6 +92,17 @@ impl Sessions {
     #[must_use]
     pub fn streams(&self) -> &Arc<Streams> {
         &self.streams
+    }
+
+    /// Where the code of sessions runs; none where nothing may.
+    #[must_use]
+    pub fn sandboxes(&self) -> Option<&Arc<Sandboxes>> {
+        self.sandboxes.as_ref()
+    }
+
+    /// E2B's API, for their clients.
+    pub fn e2b_router(self: Arc<Self>) -> Router {
+        e2b::router(self)
     }
 
     /// Its routes, under `/sessions/v1`.

@@ -5,6 +5,9 @@ mod checkpoints;
 mod files;
 mod messages;
 mod products;
+mod said;
+mod sandbox_files;
+pub(crate) mod sandboxes;
 mod sessions;
 
 use std::sync::Arc;
@@ -64,7 +67,29 @@ pub(crate) fn router() -> Router<Arc<Sessions>> {
         )
         .route(
             "/sessions/{id}/sandboxes",
-            get(products::sandboxes).put(products::put_sandbox),
+            get(products::sandboxes)
+                .put(products::put_sandbox)
+                .post(sandboxes::create),
+        )
+        .route("/sessions/{id}/sandbox", post(sandboxes::ensure))
+        .route("/sessions/{id}/zip", get(sandboxes::zip))
+        .route(
+            "/sessions/{id}/sandboxes/{sandbox}",
+            get(sandboxes::show).delete(sandboxes::kill),
+        )
+        .route(
+            "/sessions/{id}/sandboxes/{sandbox}/{word}",
+            get(sandboxes::look).post(sandboxes::act),
+        )
+        .route(
+            "/sessions/{id}/sandboxes/{sandbox}/files",
+            get(sandbox_files::index).post(sandbox_files::write),
+        )
+        .route(
+            "/sessions/{id}/sandboxes/{sandbox}/files/{*path}",
+            get(sandbox_files::read)
+                .put(sandbox_files::put)
+                .delete(sandbox_files::delete),
         )
         .fallback(nothing)
         .method_not_allowed_fallback(no_such_method)

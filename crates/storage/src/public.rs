@@ -1,11 +1,13 @@
 //! What others in this process ask of the room, for a caller.
 
+use axum::body::Body;
 use kernel::Caller;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::error::Result;
 use crate::names::ObjectPath;
-use crate::store::NewObject;
+use crate::routes;
+use crate::store::{NewObject, Object};
 use crate::who::{Who, operations};
 use crate::{Storage, StorageError, content};
 
@@ -125,14 +127,69 @@ impl Storage {
     ) -> Result<Option<ObjectSummary>, StorageError> {
         let who = Who::caller(caller.clone(), operations::OBJECT_INFO);
         let path = ObjectPath::new(bucket, name)?;
-        let found = match self.store.object(&who, &path).await {
-            Err(error) if error.code() == "NoSuchKey" => return Ok(None),
-            found => found?,
+        let found = self.seen_object(&who, &path).await?;
+        Ok(found.as_ref().map(summary))
+    }
+
+    /// Uploads an object as this caller, bytes as they come. What has the name
+    /// already stays.
+    pub async fn put_object(
+        &self,
+        caller: &Caller,
+        (bucket, name): (&str, &str),
+        mime: &str,
+        bytes: Body,
+    ) -> Result<ObjectSummary, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_UPLOAD);
+        let path = ObjectPath::new(bucket, name)?;
+        let object = NewObject {
+            owner: who.subject(),
+            ..NewObject::new(path, content::upload_type(Some(mime), name))
         };
-        Ok(Some(ObjectSummary {
-            size: found.metadata.size().unwrap_or_default(),
-            mime: found.metadata.mime().unwrap_or(content::UNKNOWN).to_owned(),
-            version: found.version.unwrap_or_default(),
-        }))
+        let put = routes::keep(self, &who, object, bytes).await?;
+        Ok(summary(&put))
+    }
+
+    /// An object with its bytes, as this caller sees it; nothing where they see
+    /// none.
+    pub async fn read_object(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        name: &str,
+    ) -> Result<Option<(ObjectSummary, Body)>, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_GET);
+        let path = ObjectPath::new(bucket, name)?;
+        let Some(found) = self.seen_object(&who, &path).await? else {
+            return Ok(None);
+        };
+        let bytes = self.blobs.read(found.blob()?, None).await?;
+        Ok(Some((summary(&found), Body::from_stream(bytes))))
+    }
+
+    /// Removes those of these objects that this caller may; says how many.
+    pub async fn remove_objects(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        names: &[String],
+    ) -> Result<usize, StorageError> {
+        let who = Who::caller(caller.clone(), operations::OBJECT_DELETE_MANY);
+        Ok(self.store.delete(&who, bucket, names).await?.len())
+    }
+
+    async fn seen_object(&self, who: &Who, path: &ObjectPath) -> Result<Option<Object>> {
+        match self.store.object(who, path).await {
+            Err(error) if error.code() == "NoSuchKey" => Ok(None),
+            found => found.map(Some),
+        }
+    }
+}
+
+fn summary(found: &Object) -> ObjectSummary {
+    ObjectSummary {
+        size: found.metadata.size().unwrap_or_default(),
+        mime: found.metadata.mime().unwrap_or(content::UNKNOWN).to_owned(),
+        version: found.version.clone().unwrap_or_default(),
     }
 }

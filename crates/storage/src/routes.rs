@@ -33,6 +33,8 @@ use crate::who::operations as op;
 
 use call::Call;
 
+pub(crate) use upload::keep;
+
 pub(crate) fn router(room: Arc<Storage>) -> Router {
     let s3 = room.s3_router();
     Router::new().fallback(handle).with_state(room).merge(s3)

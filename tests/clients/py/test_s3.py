@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import io
 import os
+import time
 import uuid
 
 import boto3
@@ -17,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from server import Server
+from server import Server, sign
 
 MIB = 1024 * 1024
 ADA = {"id": str(uuid.uuid4()), "email": "ada@example.com"}
@@ -458,6 +459,19 @@ def test_who_signs(place, s3, bucket):
     refused(lambda: client(place, region="eu-west-1").list_buckets(), "AccessDenied", 403)
     client(place, region="us-east-1").list_buckets()
     refused(lambda: client(place, key="project", secret=place.anon, token="x.y.z").list_buckets(), "InvalidJWT", 400)
+    # A session token is believed when this project signed it, and until its time is over.
+    claims = {"sub": ADA["id"], "role": "service_role", "aud": "authenticated", "exp": int(time.time()) + 600}
+    for token in [
+        sign(claims, "another project's secret"),
+        place.server.token(ADA, exp=int(time.time()) - 600),
+        place.token(ADA)[:-4] + "AAAA",
+        place.token(ADA).rsplit(".", 1)[0] + ".",
+    ]:
+        asked = client(place, key="project", secret=place.anon, token=token)
+        refused(lambda asked=asked: asked.list_objects_v2(Bucket=bucket), "InvalidJWT", 400)
+    # And never without the project's key beside it.
+    stolen = client(place, key="project", secret="x" * 40, token=place.token(ADA))
+    refused(lambda: stolen.list_buckets(), "SignatureDoesNotMatch", 403)
 
 
 def test_a_users_token_shows_what_policies_show(place, s3, bucket):

@@ -68,11 +68,39 @@ const RULES: &[Rule] = &[
         may: &["kernel", "outbound", "pg"],
         never: &["clap", "postgres-protocol", "tokio-postgres"],
     },
+    Rule {
+        krate: "models",
+        may: &["kernel", "outbound", "pg"],
+        never: &["clap", "postgres-protocol", "tokio-postgres"],
+    },
+    // It runs what nobody trusts: nothing in it knows the database, HTTP or a room.
+    Rule {
+        krate: "sandbox",
+        may: &["kernel"],
+        never: &[
+            "anyhow",
+            "axum",
+            "clap",
+            "hyper",
+            "postgres-protocol",
+            "tower",
+        ],
+    },
     // An app is one more client that happens to live in the process: it stands on the rooms'
     // public API and on schema `work` as the caller, never on another app and never on `server`,
     // which mounts it. So an app that needs more than clients have does not build.
     Rule {
         krate: "open_lovable",
+        may: &["jobs", "kernel", "pg", "sessions"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
+        krate: "drama",
+        may: &["kernel", "pg", "storage"],
+        never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
+    },
+    Rule {
+        krate: "lovable",
         may: &["jobs", "kernel", "pg", "sessions"],
         never: &["clap", "hyper", "postgres-protocol", "tokio-postgres"],
     },
@@ -85,13 +113,17 @@ const RULES: &[Rule] = &[
         krate: "server",
         may: &[
             "auth",
+            "drama",
             "jobs",
             "kernel",
+            "lovable",
+            "models",
             "omvee",
             "open_lovable",
             "outbound",
             "pg",
             "rest",
+            "sandbox",
             "sessions",
             "storage",
         ],
@@ -99,7 +131,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "ferrobase",
-        may: &["kernel", "server"],
+        // `sandbox` for its launcher alone, which must run before any thread.
+        may: &["kernel", "sandbox", "server"],
         never: &[
             "axum",
             "hyper",
@@ -115,6 +148,7 @@ const RULES: &[Rule] = &[
             "ferrobase",
             "jobs",
             "kernel",
+            "models",
             "pg",
             "rest",
             "server",
@@ -124,12 +158,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "benches",
-        may: &["jobs", "kernel", "pg", "rest", "server", "sessions"],
+        may: &[
+            "jobs", "kernel", "pg", "rest", "sandbox", "server", "sessions",
+        ],
         never: &["clap"],
     },
     Rule {
         krate: "fuzz",
-        may: &["pg", "rest", "storage"],
+        may: &["models", "pg", "rest", "storage"],
         never: &["axum", "clap", "hyper", "tower"],
     },
     Rule {

@@ -28,7 +28,7 @@ const READY_TIME_MAX: Duration = Duration::from_secs(120);
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A question to a server that hangs must not hang the chore.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Whether nobody listens there.
 pub(super) fn is_free(port: u16) -> bool {

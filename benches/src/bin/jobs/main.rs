@@ -301,17 +301,18 @@ impl Bench {
         let count = self.options.jobs;
         self.submit_all(count).await?;
         self.settle().await?;
-        let (slots, ahead) = if self.options.best {
-            (512, 2048)
-        } else {
-            (16, 16)
-        };
         let (done, last) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
         let began = Instant::now();
         let worker = {
             let (done, last) = (Arc::clone(&done), Arc::clone(&last));
-            Worker::builder(&self.jobs)
-                .slots(slots, ahead)
+            let worker = Worker::builder(&self.jobs);
+            // As the builder makes it, or with room for more at once.
+            let worker = if self.options.best {
+                worker.slots(512, 2048)
+            } else {
+                worker
+            };
+            worker
                 .handle("noop", move |_: Ctx, _: Value| {
                     let place = done.fetch_add(1, Ordering::Relaxed) + 1;
                     if place == count as u64 {

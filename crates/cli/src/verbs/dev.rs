@@ -112,7 +112,10 @@ fn first_screen(output: Output, running: &Running) -> Result<(), Failure> {
     let head = format!("Ferrobase is ready ({took} ms{new})");
     output.line(&output.tone(&head, Tone::Good))?;
     output.line("")?;
-    output.text(&aligned(&report.lines()))?;
+    let mut lines = report.lines();
+    let builder = running.app.builder_url();
+    lines.extend(builder.map(|url| ("Builder".to_owned(), url)));
+    output.text(&aligned(&lines))?;
     output.line("")?;
     for (what, files) in [
         ("migration", &running.prepared.applied.migrations),
@@ -192,6 +195,9 @@ impl Report {
             object.insert(field.to_owned(), self.get(name).cloned().into());
         }
         let took = u64::try_from(running.took.as_millis()).unwrap_or(u64::MAX);
+        if let Some(url) = running.app.builder_url() {
+            object.insert("builder_url".to_owned(), url.into());
+        }
         object.insert("pid".to_owned(), std::process::id().into());
         object.insert("started_ms".to_owned(), took.into());
         object.insert("cold".to_owned(), running.cold.into());

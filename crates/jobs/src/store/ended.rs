@@ -38,17 +38,32 @@ pub(super) fn statement(ends: &[&Finish]) -> SqlBuf {
         .bind(texts(ends.iter().map(|end| end.delay.map(millis))))
 }
 
-/// What became of them; none where the claim was stale.
-pub(super) fn states(rows: &Rows, ends: &[&Finish]) -> Result<HashMap<Uuid, Option<String>>> {
+/// What became of claims.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// The states of the jobs; none where the claim was stale.
+    pub(crate) states: HashMap<Uuid, Option<String>>,
+    /// Others may start or hear of it, or events were left over: duties should
+    /// look.
+    pub(crate) stirred: bool,
+}
+
+/// What became of them.
+pub(super) fn ended(rows: &Rows, ends: &[&Finish]) -> Result<Ended> {
     if !all_completed(ends) {
         let state = |row| {
             let mut fields = Fields::of(&row);
             Ok((fields.uuid()?, fields.text()))
         };
-        return rows.iter().map(state).collect();
+        let states = rows.iter().map(state).collect::<Result<_>>()?;
+        return Ok(Ended {
+            states,
+            stirred: true,
+        });
     }
     let row = rows.iter().next().ok_or_else(|| JobsError::odd("a row"))?;
-    let some: Option<HashSet<Uuid>> = Fields::of(&row).text().map(|ids| {
+    let mut fields = Fields::of(&row);
+    let some: Option<HashSet<Uuid>> = fields.text().map(|ids| {
         let ids = ids.split(',');
         ids.filter_map(|id| Uuid::parse_str(id).ok()).collect()
     });
@@ -56,5 +71,8 @@ pub(super) fn states(rows: &Rows, ends: &[&Finish]) -> Result<HashMap<Uuid, Opti
         let done = some.as_ref().is_none_or(|some| some.contains(&end.id));
         (end.id, done.then(|| "completed".to_owned()))
     };
-    Ok(ends.iter().map(state).collect())
+    Ok(Ended {
+        states: ends.iter().map(state).collect(),
+        stirred: fields.flag(),
+    })
 }

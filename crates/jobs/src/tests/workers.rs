@@ -164,7 +164,7 @@ fn film(
 }
 
 /// The first value of a statement, once it has one.
-async fn eventually(node: &Node, sql: &'static str) -> String {
+pub(super) async fn eventually(node: &Node, sql: &'static str) -> String {
     let looking = async {
         loop {
             let mut session = node.db.session().await;

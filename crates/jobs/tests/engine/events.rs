@@ -136,3 +136,41 @@ async fn large_errors_are_not_told() {
         json!({"error": {"code": "big", "truncated": true}})
     );
 }
+
+#[tokio::test]
+async fn the_events_of_a_batch_read_each_stream_a_few_times() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    let jobs: Vec<_> = (0..200).map(|_| json!({"type": "a"})).collect();
+    work.submit(json!(jobs)).await;
+    // What this transaction reads, counted by the database as it reads it.
+    work.begin().await;
+    let claims = work.claim(200).await;
+    assert_eq!(claims.len(), 200);
+    work.complete(&claims).await;
+    let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+        WHERE schemaname = 'work' AND relname = 'streams'";
+    let read = work.number(read).await;
+    work.commit().await;
+    assert!(
+        (400..1000).contains(&read),
+        "{read} rows for two events of each of 200 streams"
+    );
+    work.assert_sound().await;
+}
+
+#[tokio::test]
+async fn events_go_with_their_stream() {
+    let db = TestDb::new().await;
+    let mut work = Work::on(&db).await;
+    work.submit(json!([{"type": "a"}, {"type": "b"}])).await;
+    let claims = work.claim(2).await;
+    work.complete(&claims).await;
+    work.run(
+        "DELETE FROM work.streams AS s USING work.jobs AS j WHERE s.id = j.id AND j.type = 'a'",
+        &[],
+    )
+    .await;
+    let sql = "SELECT jsonb_agg(DISTINCT j.type) FROM work.events AS e LEFT JOIN work.jobs AS j ON j.id = e.stream_id";
+    assert_eq!(work.ask(sql, &[]).await.unwrap(), json!(["b"]));
+}

@@ -30,7 +30,9 @@ const ROWS: &str = "SELECT jsonb_build_object(
     'jobs', (SELECT jsonb_agg(to_jsonb(j) - ARRAY['id', 'root_id', 'stream_id', 'created_at', 'updated_at', 'run_at', 'deadline_at', 'due_at', 'expires_at', 'sort_key']
         || jsonb_build_object(
             'root', j.root_id = j.id, 'stream', CASE WHEN j.stream_id = j.id THEN 'own' ELSE j.stream_id::text END,
-            'run_in', round(extract(epoch FROM j.run_at - j.created_at)), 'over_in', round(extract(epoch FROM j.deadline_at - j.created_at)),
+            -- What was given as a date stays one.
+            'run_in', CASE WHEN j.run_at < '2010-01-01' THEN j.run_at::text ELSE round(extract(epoch FROM j.run_at - j.created_at))::text END,
+            'over_in', round(extract(epoch FROM j.deadline_at - j.created_at)),
             'sort_key', CASE WHEN j.sort_key > 1e9 THEN 'clock' ELSE j.sort_key::text END) ORDER BY j.id) FROM work.jobs AS j),
     'streams', (SELECT jsonb_agg(jsonb_build_array(s.owner, s.last_seq, (SELECT jsonb_agg(jsonb_build_array(e.seq, e.kind, e.data) ORDER BY e.seq)
         FROM work.events AS e WHERE e.stream_id = s.id)) ORDER BY s.id) FROM work.streams AS s),

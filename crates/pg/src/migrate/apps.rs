@@ -65,7 +65,9 @@ async fn bring_up(
     let failed = |error| MigrateError::failed(first, error);
     session.script("BEGIN").await.map_err(failed)?;
     super::lock(session, first, options).await?;
-    super::set_up(session, options).await.map_err(failed)?;
+    super::set_up(session, true, options)
+        .await
+        .map_err(failed)?;
     session.script(LEDGER).await.map_err(failed)?;
     // Another node may have been faster.
     let state = applied(session, history).await?;

@@ -73,5 +73,10 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(54, "work_hot_duties", "0054_work_hot_duties.sql"),
     migration!(55, "work_hot_gates", "0055_work_hot_gates.sql"),
     migration!(56, "work_prune_once", "0056_work_prune_once.sql"),
-    migration!(57, "resumable_bounds", "0057_resumable_bounds.sql"),
+    migration!(57, "storage_level", "0057_storage_level.sql"),
+    migration!(58, "resumable_bounds", "0058_resumable_bounds.sql"),
+    migration!(59, "ai", "0059_ai.sql"),
+    migration!(60, "ai_engine", "0060_ai_engine.sql"),
+    migration!(61, "sandboxes", "0061_sandboxes.sql"),
+    migration!(62, "work_events_together", "0062_work_events_together.sql"),
 ];

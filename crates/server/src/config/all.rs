@@ -2,12 +2,18 @@
 //! have a file of their own.
 
 use super::key::{Key, count, joined};
-use super::{backup, storage, table};
+use super::{ai, backup, sandbox, storage, table};
 
 /// Every setting, in the order in which it is explained.
 pub static KEYS: &[Key] = &joined::<{ count(SECTIONS) }>(SECTIONS);
 
-const SECTIONS: &[&[Key]] = &[table::OWN, &storage::KEYS, &backup::KEYS];
+const SECTIONS: &[&[Key]] = &[
+    table::OWN,
+    &storage::KEYS,
+    &sandbox::KEYS,
+    &backup::KEYS,
+    &ai::KEYS,
+];
 
 /// The setting with this path; two sections also go by a longer name.
 #[must_use]

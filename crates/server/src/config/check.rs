@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose;
 use kernel::Secret;
 
-use super::backup;
 use super::sources::{Merged, Origin, Setting, Value};
 use super::{
     ApiConfig, AppsConfig, AuthConfig, Config, ConfigError, DbConfig, InboxConfig, JobsConfig,
-    JwtSecret, LogConfig, LogFormat, LogRequests, Mode, OpenApiMode, OpenLovableConfig, RateConfig,
-    RestConfig, TxEnd, storage,
+    JwtSecret, LogConfig, LogFormat, LogRequests, LovableConfig, Mode, OpenApiMode,
+    OpenLovableConfig, RateConfig, RestConfig, TxEnd, sandbox, storage,
 };
+use super::{ai, backup};
 use crate::gateway::RolePath;
 
 /// hyper needs this much to read any head at all.
@@ -51,6 +51,8 @@ pub(super) fn check(mode: Mode, merged: &Merged) -> Result<Config, ConfigError> 
         },
         backup: backup::check(mode, merged)?,
         storage: storage::check(merged)?,
+        ai: ai::check(mode, merged)?,
+        sandbox: sandbox::check(merged)?,
         apps: apps(merged)?,
         app_settings: merged.app_settings.clone(),
     })
@@ -64,14 +66,31 @@ fn apps(merged: &Merged) -> Result<AppsConfig, ConfigError> {
                 let open = merged.flag("apps.open_lovable.open")?;
                 apps.open_lovable = Some(OpenLovableConfig { open });
             }
+            "drama" => apps.drama = true,
+            "lovable" => {
+                apps.lovable = Some(LovableConfig {
+                    open: merged.flag("apps.lovable.open")?,
+                    at_once: at_once(merged)?,
+                });
+            }
             "omvee" => apps.omvee = true,
             _ => {
-                let known = "expected names of: omvee, open_lovable";
+                let known = "expected names of: drama, lovable, omvee, open_lovable";
                 return Err(merged.invalid("apps.enabled", known));
             }
         }
     }
     Ok(apps)
+}
+
+/// At least one, and no more than a machine has use for.
+fn at_once(merged: &Merged) -> Result<usize, ConfigError> {
+    const MOST: usize = 256;
+    let path = "apps.lovable.at_once";
+    match merged.number(path)? {
+        n @ 1..=MOST => Ok(n),
+        _ => Err(merged.invalid(path, "expected 1 to 256")),
+    }
 }
 
 fn api(merged: &Merged) -> Result<ApiConfig, ConfigError> {

@@ -115,6 +115,7 @@ pub(super) struct Merged {
     pub(super) auth: std::sync::Arc<AuthSource>,
     pub(super) settings: BTreeMap<&'static str, Setting>,
     pub(super) app_settings: BTreeMap<String, String>,
+    pub(super) ai: super::ai::Sections,
     pub(super) warnings: Vec<String>,
 }
 
@@ -149,6 +150,7 @@ pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError
     merged.supabase(&sources.env);
     merged.postgrest(&sources.env);
     merged.own(&sources.env)?;
+    merged.ai.keys(&sources.env);
     for flag in &sources.flags {
         let key = all::find(flag.path)
             .ok_or_else(|| unknown(flag.path, &Origin::Flag(flag.flag.to_owned())))?;
@@ -191,6 +193,12 @@ impl Merged {
                     continue;
                 }
                 match value {
+                    toml::Value::Table(within) if section == "ai" => {
+                        let path = format!("{section}.{name}");
+                        self.ai
+                            .file(&name, &within)
+                            .ok_or_else(|| unknown(&path, &origin))?;
+                    }
                     toml::Value::Table(within) if NESTED_SECTIONS.contains(&section.as_str()) => {
                         let section = format!("{section}.{name}");
                         for (name, value) in within {
@@ -278,6 +286,11 @@ impl Merged {
                 continue;
             }
             let origin = Origin::Env(name.clone());
+            if let Some(of_ai) = path.strip_prefix("ai.")
+                && self.ai.env(of_ai, value).is_some()
+            {
+                continue;
+            }
             let key = all::find(&path).ok_or_else(|| unknown(&path, &origin))?;
             self.put(key, value, origin);
         }

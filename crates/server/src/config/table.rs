@@ -187,7 +187,19 @@ pub(super) const OWN: &[Key] = &[
         "apps.enabled",
         Kind::List,
         "",
-        "Apps to serve beside the rooms: `omvee`, `open_lovable`.",
+        "Apps to serve beside the rooms: `drama`, `lovable`, `omvee`, `open_lovable`.",
+    ),
+    key(
+        "apps.lovable.at_once",
+        Kind::Number,
+        "8",
+        "Jobs of turns that this process works on at once.",
+    ),
+    key(
+        "apps.lovable.open",
+        Kind::Flag,
+        "false",
+        "Let callers without a token in, all of them as one owner.",
     ),
     key(
         "apps.open_lovable.open",

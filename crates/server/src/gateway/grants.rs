@@ -72,6 +72,8 @@ fn scope(room: &'static str, path: &str) -> &'static str {
     };
     match room {
         "auth" if is_below("/admin") || is_below("/invite") => "auth-admin",
+        // Sandboxes of sessions in another dialect.
+        "e2b" => "sessions",
         room => room,
     }
 }

@@ -34,6 +34,9 @@ pub enum Access {
     /// As `Open`, and the room finds out in [`BadToken`] why what was shown was
     /// not believed.
     Worded,
+    /// As `Worded`, and its clients know one credential only, which counts as
+    /// key and token wherever they show it.
+    OneCredential,
     /// The key is checked here, the token by the room, which words refusals
     /// itself and finds out why in [`BadToken`]; except below these paths,
     /// where browsers arrive from elsewhere and show nothing.
@@ -127,7 +130,9 @@ impl Identity {
         match (self.checked(headers, query), access) {
             (Err(Refusal::Jwt(error)), Access::Open) => self.nobody_with(&error),
             (Err(_), Access::Open) => self.nobody(),
-            (Err(refusal), Access::Worded) => self.nobody_because(refusal.reason()),
+            (Err(refusal), Access::Worded | Access::OneCredential) => {
+                self.nobody_because(refusal.reason())
+            }
             (result, _) => result,
         }
     }
@@ -358,12 +363,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The key in `?apikey=`. A filter on a column of that name is left alone:
-/// keys begin with `sb_` or `fbk_` or, being tokens, with `ey`.
+/// The key in `?apikey=`, or in `?auth_token=` for web sockets of clients that
+/// call it so. A filter on a column of that name is left alone: keys begin with `sb_` or `fbk_` or, being tokens, with `ey`.
 pub(crate) fn key_in_query(query: &str) -> Option<&str> {
     query
         .split('&')
-        .find_map(|pair| pair.strip_prefix("apikey="))
+        .find_map(|pair| {
+            let named = |name| pair.strip_prefix(name);
+            named("apikey=").or_else(|| named("auth_token="))
+        })
         .filter(|key| {
             [OPAQUE_PREFIX, api_keys::PREFIX, "ey"]
                 .iter()

@@ -106,6 +106,7 @@ fn door_to(rooms: Vec<Room>, env: &[(&str, &str)]) -> Door {
             &rooms.iter().map(|room| room.name).collect::<Vec<_>>(),
         )),
         issuers: Issuers::default(),
+        preview: None,
     };
     Door {
         anon_jwt: expose(&keys.anon_key),

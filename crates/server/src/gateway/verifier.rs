@@ -4,7 +4,8 @@
 //! A miss costs what the signature costs: 57 µs for ES256 on the machine of
 //! `benches/results`, of which 52 are ring's, which reads the key anew each
 //! time but spends nearly all of it on the curve and has no way to keep a key
-//! that was read; 5 µs for HS256. A token lives for an hour and is verified
+//! that was read; 5 µs for HS256. A hit on a token of 600 bytes costs 1.1 µs,
+//! compiled without optimisation. A token lives for an hour and is verified
 //! once on each server.
 //!
 //! The cache holds only successes: a flood of forged tokens cannot push out

@@ -65,6 +65,7 @@ async fn serve(env: &[(&str, &str)]) -> Server {
         health: Health::default(),
         metrics: Arc::clone(&metrics),
         issuers: crate::gateway::Issuers::default(),
+        preview: None,
     };
     let gateway = Gateway::new(&config, keys, vec![room], world);
     let tasks = Tasks::new();

@@ -1,5 +1,8 @@
 //! The apps that are asked for: what each is built from, and where it is.
 
+pub(crate) mod drama;
+pub(crate) mod lovable;
+
 use std::sync::Arc;
 
 use ::storage::{Storage, StorageError};
@@ -14,7 +17,10 @@ use crate::gateway::{Access, Bodies, Dialect, Room, routed};
 
 /// What the apps that are asked for keep in the database.
 pub(crate) fn histories(config: &Config) -> impl Iterator<Item = &'static AppHistory> {
-    config.apps.omvee.then_some(&omvee::HISTORY).into_iter()
+    let omvee = config.apps.omvee.then_some(&omvee::HISTORY);
+    let drama = config.apps.drama.then_some(&::drama::HISTORY);
+    let lovable = config.apps.lovable.map(|_| &::lovable::HISTORY);
+    omvee.into_iter().chain(drama).chain(lovable)
 }
 
 /// Open Lovable's v2 API. It needs sessions and jobs, so there is none where

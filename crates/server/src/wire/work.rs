@@ -45,6 +45,7 @@ pub(crate) fn rooms(
     config: &Config,
     (pool, requests): (Pool, &Pool),
     (front, tasks): (&Tasks, &Tasks),
+    sandboxes: Option<::sessions::sandboxes::Given>,
     context: &Context,
 ) -> Work {
     let request = config.api.request_timeout;
@@ -74,6 +75,7 @@ pub(crate) fn rooms(
             Arc::new(move |streams| jobs.tell_others(streams))
         },
         keep_deleted: config.jobs.keep_sessions,
+        sandboxes,
     });
     let news = pass_on(jobs.subscribe(), Arc::clone(sessions.streams()));
     let stop = tasks.token();

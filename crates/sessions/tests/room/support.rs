@@ -78,6 +78,7 @@ impl Room {
             rng: Rng::seeded(7),
             tell_others: Arc::new(|_| ()),
             keep_deleted: std::time::Duration::MAX,
+            sandboxes: None,
         });
         Self {
             db,

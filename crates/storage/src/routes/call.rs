@@ -60,7 +60,7 @@ impl Call {
             return Err(StorageError::access_denied(as_official(&bad.reason)));
         }
         if !self.shows_something() {
-            return Err(StorageError::malformed(NOTHING_SHOWN));
+            return Err(StorageError::access_denied(NO_TOKEN));
         }
         Who::of(&self.parts, operation)
     }
@@ -144,9 +144,8 @@ impl Incoming {
     }
 }
 
-/// What the official server says when no token is shown at all,
-const NOTHING_SHOWN: &str = "headers must have required property 'authorization'";
-/// and of one that is none.
+/// What the official server says of a token that is none. It says so as well
+/// where none is shown, behind a gateway: that adds an empty one.
 const NO_TOKEN: &str = "Invalid Compact JWS";
 
 /// Why a token is not believed, in the official server's words where it has

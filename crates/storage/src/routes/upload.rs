@@ -6,17 +6,18 @@
 //! answer no should not cost us its bytes.
 
 use axum::Json;
+use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, object};
+use super::call::{Call, Incoming, object};
 use super::form::{self, Bytestream, Upload};
 use crate::Storage;
 use crate::blobs::{BlobId, Written};
 use crate::error::{Result, StorageError};
 use crate::names::ObjectPath;
 use crate::signed::Scope;
-use crate::store::Object;
+use crate::store::{NewObject, Object};
 use crate::who::{Who, operations as op};
 
 /// What is written before it is asked about. More would let refused uploads
@@ -102,6 +103,23 @@ async fn take(room: &Storage, who: Who, call: Call, target: Target) -> Result<Ob
         return store(room, &who, upload, most).await;
     }
     store(room, &who, upload, SMALL + FORM).await
+}
+
+/// An object whose bytes come from within this process.
+pub(crate) async fn keep(
+    room: &Storage,
+    who: &Who,
+    object: NewObject,
+    bytes: Body,
+) -> Result<Object> {
+    let bucket = room.store.may_upload(who, &object, None).await?;
+    let most = bucket.file_size_limit.unwrap_or(u64::MAX);
+    let upload = Upload {
+        object,
+        bytes: Bytestream::Body(Incoming::new(bytes, None)),
+        size: None,
+    };
+    store(room, who, upload, most.min(room.config.file_size_limit)).await
 }
 
 /// Bytes, then the row; without the row no bytes.

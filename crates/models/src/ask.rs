@@ -1,0 +1,527 @@
+//! One call, from question to answer: whom to ask, what may be spent, the
+//! tries until something is said, and the answer under the meter's eyes.
+//!
+//! The commit point is the first content: before it a failure leads to another
+//! try that nobody notices; after it never, since what was said cannot be
+//! unsaid. Start at [`Models::ask`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use uuid::Uuid;
+
+use crate::asker::Asker;
+use crate::budget::{self, Estimate};
+use crate::cache;
+use crate::chat::ChatRequest;
+use crate::error::{ModelError, ModelErrorKind};
+use crate::event::{ChatEvent, ChatStream};
+use crate::ledger::{Meter, Outcome, Receipt, today};
+use crate::limits::Place;
+use crate::room::{Identity, Models, broken};
+use crate::route::{Candidate, DEMO, Needs, Next, Plan, Tries, plan};
+use crate::store::{Begun, Kept, Opening, Ticket};
+use crate::wires::Call;
+
+/// Messages of one request; more is no conversation but a mistake.
+const MESSAGES_MAX: usize = 10_000;
+/// Tools of one request.
+const TOOLS_MAX: usize = 512;
+
+/// An answer that has begun.
+pub struct Answer {
+    /// What is said.
+    pub stream: ChatStream,
+    /// Who says it.
+    pub head: Head,
+    /// What it came to, once its `End` has come.
+    pub receipt: Arc<OnceLock<Receipt>>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The row in the ledger.
+    pub call: Uuid,
+    /// The operator's name of the provider.
+    pub provider: String,
+    /// The model that was asked.
+    pub model: String,
+    /// Tries.
+    pub attempts: u32,
+    /// It was said before, and is only repeated.
+    pub cached: bool,
+}
+
+impl Head {
+    /// Whether it is the script that answers, and no model.
+    #[must_use]
+    pub fn is_scripted(&self) -> bool {
+        self.provider == DEMO
+    }
+}
+
+impl Models {
+    /// Asks, and returns when something is said.
+    pub async fn ask(&self, asker: Asker, request: ChatRequest) -> Result<Answer, ModelError> {
+        check(&request)?;
+        let needs = Needs::of(&request);
+        let plan = plan(&self.map, &request.target, needs, self.chance())?;
+        let identity = Identity::of(&asker);
+        if let Some(session) = asker.session {
+            self.own_session(&asker, session).await?;
+        }
+        let cache = self.cache_key(&plan, &asker, &identity, &request);
+        if let Some((key, _)) = &cache
+            && let Some(kept) = self.cached(key).await
+        {
+            return self.repeat(&asker, &identity, &request, kept).await;
+        }
+        let estimate = self.estimate(plan.chain.first(), &plan, &request, needs.input);
+        let opening = Opening {
+            estimate,
+            lasts: self.lasts(&plan.chain) * plan.tries,
+            ..opening(&asker, &identity, &request)
+        };
+        let ticket = match self.books.store.begin(&opening).await {
+            Ok(Begun::Go(ticket)) => ticket,
+            Ok(Begun::Known(ticket, kept)) => return Ok(repeated(ticket, kept)),
+            Ok(Begun::Refused(refusal)) => {
+                let kind = ModelErrorKind::BudgetExceeded;
+                return Err(ModelError::new(kind, refusal.to_string()));
+            }
+            Err(error) => return Err(broken(&error)),
+        };
+        let mut meter = Meter::new(self.books.clone(), ticket, needs.input);
+        if asker.token.is_some() || cache.is_some() {
+            meter.keep(cache);
+        }
+        let asking = Asking {
+            plan,
+            request,
+            token: asker.token.map(|token| (token, opening.digest)),
+            held: estimate,
+        };
+        self.answer(asking, meter).await
+    }
+
+    async fn own_session(&self, asker: &Asker, session: Uuid) -> Result<(), ModelError> {
+        // The project's own keys act for everybody, jobs among them.
+        let owner = Identity::of(asker).owner;
+        if owner.is_none() || asker.job.is_some() {
+            return Ok(());
+        }
+        match self.books.store.has_session(&asker.caller, session).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ModelError::new(
+                ModelErrorKind::BadRequest,
+                "there is no such session",
+            )),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    fn cache_key(
+        &self,
+        plan: &Plan,
+        asker: &Asker,
+        identity: &Identity,
+        request: &ChatRequest,
+    ) -> Option<(String, Option<String>)> {
+        let first = plan.chain.first().filter(|_| plan.cache)?;
+        let owner = identity.owner.as_deref();
+        let key = cache::key(owner, &asker.caller.role, &first.route, request);
+        Some((key, identity.owner.clone()))
+    }
+
+    /// A cache that cannot be read is an empty one.
+    async fn cached(&self, key: &str) -> Option<Kept> {
+        match self.books.store.cached(key, self.cache_for).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "The cache of models' answers could not be read");
+                None
+            }
+        }
+    }
+
+    /// An answer of the cache: a row in the ledger, and no cost.
+    async fn repeat(
+        &self,
+        asker: &Asker,
+        identity: &Identity,
+        request: &ChatRequest,
+        kept: Kept,
+    ) -> Result<Answer, ModelError> {
+        let opening = Opening {
+            token: None,
+            ..opening(asker, identity, request)
+        };
+        let begun = self.books.store.begin(&opening).await;
+        let Begun::Go(ticket) = begun.map_err(|error| broken(&error))? else {
+            return Err(ModelError::new(
+                ModelErrorKind::BudgetExceeded,
+                "a budget is used up",
+            ));
+        };
+        let settled = crate::store::Settled {
+            told: serde_json::json!({
+                "provider": kept.provider, "model": kept.model, "outcome": "ok", "attempts": 0,
+                "cached": true, "cost": "0", "charged": "0", "latency_ms": 0,
+                "tokens_in": 0, "tokens_out": 0,
+            }),
+            counted: 0,
+            answer: None,
+        };
+        crate::ledger::write(&self.books.store, ticket, &settled).await;
+        let kept = Kept {
+            cost: Some(0.0),
+            ..kept
+        };
+        Ok(repeated(ticket, kept))
+    }
+
+    pub(crate) fn estimate(
+        &self,
+        candidate: Option<&Candidate>,
+        plan: &Plan,
+        request: &ChatRequest,
+        input: u64,
+    ) -> Estimate {
+        let Some(candidate) = candidate else {
+            return Estimate::default();
+        };
+        let asked = request.max_tokens.or(plan.max_tokens);
+        let output = budget::output_tokens(candidate, asked);
+        budget::estimate(candidate, input, output, today(&self.books.clock))
+    }
+
+    /// The tries, until one says something.
+    async fn answer(&self, mut asking: Asking, mut meter: Meter) -> Result<Answer, ModelError> {
+        let mut tries = Tries::new(asking.plan.chain.len(), asking.plan.tries);
+        let mut failed = VecDeque::new();
+        loop {
+            let Some(candidate) = asking.plan.chain.get(tries.at()).cloned() else {
+                let error = ModelError::new(ModelErrorKind::NoProvider, "nobody is left to ask");
+                return Err(self.give_up(meter, error).await);
+            };
+            let last = tries.at() + 1 == asking.plan.chain.len();
+            let error = match self
+                .one_try(&mut asking, &candidate, &mut meter, last)
+                .await
+            {
+                Ok(begun) => return Ok(under_way(begun, failed, candidate, meter)),
+                Err(Failure::Shut(error)) if tries.skip() => {
+                    failed.push_back(attempt(tries.number(), &candidate, &error));
+                    continue;
+                }
+                Err(Failure::Shut(error) | Failure::Refused(error)) => {
+                    return Err(self.give_up(meter, error).await);
+                }
+                Err(Failure::Tried(error)) => error,
+            };
+            failed.push_back(attempt(tries.number(), &candidate, &error));
+            match tries.after(&error) {
+                Next::Again(pause) => self.pause(pause).await,
+                Next::Fallback => {}
+                Next::Stop => return Err(self.give_up(meter, error).await),
+            }
+        }
+    }
+
+    async fn give_up(&self, mut meter: Meter, error: ModelError) -> ModelError {
+        meter.settle(Outcome::Failed(&error)).await;
+        error
+    }
+
+    /// A little longer than asked, each its own: who was refused together does
+    /// not come back together.
+    async fn pause(&self, pause: Duration) {
+        tokio::time::sleep(pause.mul_f64(1.0 + self.chance() / 4.0)).await;
+    }
+
+    async fn one_try(
+        &self,
+        asking: &mut Asking,
+        candidate: &Candidate,
+        meter: &mut Meter,
+        last: bool,
+    ) -> Result<Said, Failure> {
+        let Some(port) = self.ports.get(&candidate.route.provider) else {
+            let message = "the provider is not configured";
+            return Err(Failure::Shut(ModelError::new(
+                ModelErrorKind::NoProvider,
+                message,
+            )));
+        };
+        let now = || self.books.clock.now();
+        let place = port.gate.enter(now(), !last).await.map_err(Failure::Shut)?;
+        self.hold_more(asking, candidate, meter)
+            .await
+            .map_err(Failure::Refused)?;
+        meter.attempt(candidate);
+        let call = Call {
+            model: candidate.route.model.to_string(),
+            request: Arc::new(asking.request_for(candidate)),
+            token: asking.token_for(candidate),
+        };
+        let said = first_words(port.wire.chat(call).await, meter).await;
+        port.gate
+            .report(now(), said.as_ref().err().map(|error| error.kind));
+        let (stream, said) = said.map_err(Failure::Tried)?;
+        Ok(Said {
+            stream,
+            said,
+            place,
+        })
+    }
+
+    /// Another model may cost more than what is held.
+    async fn hold_more(
+        &self,
+        asking: &mut Asking,
+        candidate: &Candidate,
+        meter: &Meter,
+    ) -> Result<(), ModelError> {
+        let input = asking.held.sent_tokens;
+        let wanted = self.estimate(Some(candidate), &asking.plan, &asking.request, input);
+        if wanted.cost <= asking.held.cost && wanted.tokens <= asking.held.tokens {
+            return Ok(());
+        }
+        match self.books.store.hold_more(meter.ticket(), wanted).await {
+            Ok(None) => {
+                asking.held = wanted;
+                Ok(())
+            }
+            Ok(Some(refusal)) => Err(ModelError::new(
+                ModelErrorKind::BudgetExceeded,
+                refusal.to_string(),
+            )),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+}
+
+/// What is asked, and what is held for it.
+struct Asking {
+    plan: Plan,
+    request: ChatRequest,
+    /// The step's token with the digest of the request.
+    token: Option<(Uuid, String)>,
+    held: Estimate,
+}
+
+impl Asking {
+    /// What a provider knows the call by: the same at every try, another for
+    /// another body, as the repair of an answer or another model has it.
+    fn token_for(&self, candidate: &Candidate) -> Option<Uuid> {
+        let (token, digest) = self.token.as_ref()?;
+        Some(cache::derived(*token, digest, &candidate.route))
+    }
+
+    /// The request with the output that was reserved as its limit, where the
+    /// model's own limit is known: others may refuse a number they cannot reach.
+    fn request_for(&self, candidate: &Candidate) -> ChatRequest {
+        let mut request = self.request.clone();
+        let known = candidate
+            .model
+            .as_ref()
+            .is_some_and(|model| model.output.is_some());
+        let asked = request.max_tokens.or(self.plan.max_tokens);
+        if asked.is_some() || known {
+            let most = budget::output_tokens(candidate, asked);
+            request.max_tokens = u32::try_from(most).ok();
+        }
+        request
+    }
+}
+
+/// Why a try came to nothing.
+enum Failure {
+    /// The provider was not asked; another may be.
+    Shut(ModelError),
+    /// A budget refuses, so nobody is asked any more.
+    Refused(ModelError),
+    /// It was asked.
+    Tried(ModelError),
+}
+
+/// A try that has said something.
+struct Said {
+    stream: ChatStream,
+    said: VecDeque<ChatEvent>,
+    place: Place,
+}
+
+/// Reads until something is said; what fails before that was never begun.
+async fn first_words(
+    begun: Result<ChatStream, ModelError>,
+    meter: &mut Meter,
+) -> Result<(ChatStream, VecDeque<ChatEvent>), ModelError> {
+    let mut stream = begun?;
+    let mut said = VecDeque::new();
+    loop {
+        let event = stream.next().await.unwrap_or_else(|| Err(cut()))?;
+        meter.see(&event);
+        let over = event.is_content() || matches!(event, ChatEvent::End(_));
+        said.push_back(event);
+        if over {
+            return Ok((stream, said));
+        }
+    }
+}
+
+fn cut() -> ModelError {
+    ModelError::new(
+        ModelErrorKind::Truncated,
+        "the provider's answer ended without its last word",
+    )
+}
+
+fn attempt(n: u32, candidate: &Candidate, error: &ModelError) -> ChatEvent {
+    let (provider, code) = (&candidate.route.provider, error.kind.code());
+    tracing::info!(%provider, code, "A try at a model failed; another may follow");
+    ChatEvent::Attempt {
+        n,
+        provider: provider.to_string(),
+        why: code.to_owned(),
+    }
+}
+
+/// The rest of the answer.
+struct Rest {
+    waiting: VecDeque<ChatEvent>,
+    stream: ChatStream,
+    meter: Meter,
+    over: bool,
+    // Free for others when the answer is.
+    _place: Place,
+}
+
+fn under_way(
+    begun: Said,
+    failed: VecDeque<ChatEvent>,
+    candidate: Candidate,
+    meter: Meter,
+) -> Answer {
+    let head = Head {
+        call: meter.ticket().call,
+        provider: candidate.route.provider.to_string(),
+        model: candidate.route.model.to_string(),
+        attempts: meter.attempts(),
+        cached: false,
+    };
+    let receipt = Arc::clone(meter.receipt());
+    let mut waiting = failed;
+    waiting.extend(begun.said);
+    let rest = Rest {
+        waiting,
+        stream: begun.stream,
+        meter,
+        over: false,
+        _place: begun.place,
+    };
+    let stream = stream::unfold(rest, |mut rest| async move {
+        let item = rest.next().await?;
+        Some((item, rest))
+    });
+    Answer {
+        stream: stream.boxed(),
+        head,
+        receipt,
+    }
+}
+
+impl Rest {
+    async fn next(&mut self) -> Option<Result<ChatEvent, ModelError>> {
+        if let Some(event) = self.waiting.pop_front() {
+            return Some(Ok(self.passed(event).await));
+        }
+        if self.over {
+            return None;
+        }
+        match self.stream.next().await.unwrap_or_else(|| Err(cut())) {
+            Ok(event) => {
+                self.meter.see(&event);
+                Some(Ok(self.passed(event).await))
+            }
+            Err(mut error) => {
+                self.over = true;
+                // What was said cannot be taken back, so nobody tries again here.
+                error.should_retry = Some(false);
+                self.meter.settle(Outcome::Failed(&error)).await;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// The row is there before the caller knows that the answer is over.
+    async fn passed(&mut self, event: ChatEvent) -> ChatEvent {
+        if let ChatEvent::End(reason) = &event {
+            self.over = true;
+            self.meter.settle(Outcome::Ended(*reason)).await;
+        }
+        event
+    }
+}
+
+/// An answer that was given before.
+pub(crate) fn repeated(ticket: Ticket, kept: Kept) -> Answer {
+    let head = Head {
+        call: ticket.call,
+        provider: kept.provider,
+        model: kept.model,
+        attempts: 0,
+        cached: true,
+    };
+    let receipt = Receipt {
+        cost: kept.cost,
+        usage: kept.usage,
+    };
+    Answer {
+        stream: stream::iter(kept.events.into_iter().map(Ok)).boxed(),
+        head,
+        receipt: Arc::new(OnceLock::from(receipt)),
+    }
+}
+
+fn opening(asker: &Asker, identity: &Identity, request: &ChatRequest) -> Opening {
+    Opening {
+        owner: identity.owner.clone(),
+        api_key: identity.api_key,
+        session: asker.session,
+        job: asker.job,
+        step: asker.step.clone(),
+        token: asker.token,
+        digest: cache::of_request(request),
+        kind: "chat",
+        target: request.target.chars().take(400).collect(),
+        estimate: Estimate::default(),
+        lasts: Duration::from_secs(60),
+    }
+}
+
+fn check(request: &ChatRequest) -> Result<(), ModelError> {
+    let refused = |message: String| Err(ModelError::new(ModelErrorKind::BadRequest, message));
+    if request.messages.is_empty() {
+        return refused("`messages` is empty".to_owned());
+    }
+    if request.messages.len() > MESSAGES_MAX {
+        return refused(format!("a request has at most {MESSAGES_MAX} messages"));
+    }
+    if request.tools.len() > TOOLS_MAX {
+        return refused(format!("a request has at most {TOOLS_MAX} tools"));
+    }
+    Ok(())
+}
