@@ -154,11 +154,27 @@ fn python(repo: &Repo, steps: &mut Steps) {
     if !steps.command("supabase-py: install", &mut install) {
         return;
     }
-    let mut tests = Command::new(&python);
+    steps.command("supabase-py", &mut pytest(repo, &python, &[]));
+    // The S3 protocol once more, with the bytes in a bucket.
+    let running = match s3_server::Running::start(repo) {
+        Ok(running) => running,
+        Err(error) => {
+            steps.step("boto3 with a bucket", || Err(error));
+            return;
+        }
+    };
+    let mut tests = pytest(repo, &python, &["test_s3.py"]);
+    tests.envs(running.environment());
+    steps.command("boto3 with a bucket", &mut tests);
+}
+
+fn pytest(repo: &Repo, python: &Path, files: &[&str]) -> Command {
+    let mut tests = Command::new(python);
     tests
-        .current_dir(&folder)
+        .current_dir(repo.path("tests/clients/py"))
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"])
+        .args(files)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("FERROBASE_BIN", repo.binary());
-    steps.command("supabase-py", &mut tests);
+    tests
 }
