@@ -129,16 +129,29 @@ fn another_tenants_files_are_behind_every_door() {
     let bob = scene.bob.clone();
     let theirs = format!("{ANN}/secret.txt");
     let mine = format!("{BOB}/mine.txt");
+    // Renderers pass drawings on as they are.
+    let drawing = format!("{ANN}/drawing.svg");
+    let head = [("content-type", "image/svg+xml")];
+    let made = scene.ask_with(
+        &scene.ann,
+        &format!("POST object/files/{drawing}"),
+        &head,
+        SECRET,
+    );
+    assert_eq!(made.status, 200, "{}", made.body);
     for what in [
         format!("GET object/authenticated/files/{theirs}"),
         format!("GET object/files/{theirs}"),
         format!("GET object/public/files/{theirs}"),
         format!("GET object/info/files/{theirs}"),
         format!("GET object/sign/files/{theirs}?token={bob}"),
-        format!("GET render/image/authenticated/files/{theirs}?width=10"),
-        format!("GET render/image/public/files/{theirs}?width=10"),
+        format!("GET render/image/authenticated/files/{drawing}?width=10"),
+        format!("GET render/image/public/files/{drawing}?width=10"),
         format!("DELETE object/files/{theirs}"),
         format!("POST object/upload/sign/files/{theirs}"),
+        // A name that is free: only the policies stand before it.
+        format!("POST object/upload/sign/files/{ANN}/new.txt"),
+        format!("POST object/files/{ANN}/new.txt"),
     ] {
         for token in [bob.as_str(), ""] {
             scene.refused(&what, &scene.ask(token, &what, ""));
@@ -173,10 +186,15 @@ fn another_tenants_files_are_behind_every_door() {
             begun.body
         );
     }
+    of_many_at_once(&scene, &bob, &theirs);
+    scene.unharmed();
+}
+
+fn of_many_at_once(scene: &Scene, bob: &str, theirs: &str) {
     // Lists are of what one may see, and deletions of many as well.
     let body = json!({"prefix": ANN, "limit": 100}).to_string();
     for list in ["POST object/list/files", "POST object/list-v2/files"] {
-        let seen = scene.ask(&bob, list, &body);
+        let seen = scene.ask(bob, list, &body);
         assert!(
             seen.status == 200 && !seen.body.contains("secret"),
             "{}",
@@ -184,12 +202,11 @@ fn another_tenants_files_are_behind_every_door() {
         );
     }
     let body = json!({"prefixes": [theirs]}).to_string();
-    let gone = scene.ask(&bob, "DELETE object/files", &body);
+    let gone = scene.ask(bob, "DELETE object/files", &body);
     assert_eq!((gone.status, gone.json()), (200, json!([])));
     let body = json!({"paths": [theirs], "expiresIn": 60}).to_string();
-    let signed = scene.ask(&bob, "POST object/sign/files", &body);
+    let signed = scene.ask(bob, "POST object/sign/files", &body);
     assert!(!signed.body.contains("token="), "{}", signed.body);
-    scene.unharmed();
 }
 
 #[test]
