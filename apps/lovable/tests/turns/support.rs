@@ -187,13 +187,11 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(state) => state,
-            Err(_) => panic!(
-                "it does not come to that: {:#}",
-                self.state(who, session).await
-            ),
+        if let Ok(state) = tokio::time::timeout(PATIENCE, waiting).await {
+            return state;
         }
+        let now = self.state(who, session).await;
+        panic!("it does not come to that: {now:#}")
     }
 
     /// The session once all of its turns are over.
