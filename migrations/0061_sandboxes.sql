@@ -33,6 +33,7 @@ CREATE INDEX sandboxes_live ON work.sandboxes (last_seen_at)
 CREATE FUNCTION work_engine.sandbox_changes()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

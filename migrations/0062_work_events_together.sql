@@ -30,7 +30,7 @@ $$;
 CREATE TRIGGER stream_gone AFTER DELETE ON work.streams
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION work_engine.stream_gone();
 
-CREATE FUNCTION work_engine.say(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
+CREATE FUNCTION work_engine.append_all(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -55,40 +55,40 @@ BEGIN
     SELECT array_agg(s.id), array_agg(s.spot), array_agg(s.last_seq) INTO held, spots, bases
     FROM (
         SELECT s.id, s.ctid AS spot, s.last_seq FROM work.streams AS s
-        WHERE s.id = ANY (say.streams)
+        WHERE s.id = ANY (append_all.streams)
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS s;
     IF held IS NOT NULL THEN
         -- A new statement: it sees what those left over who had the streams before.
         IF EXISTS (SELECT FROM work_engine.unnumbered AS u WHERE u.stream_id = ANY (held)) THEN
-            PERFORM work_engine.number(held, say.streams, say.jobs, say.kinds, say.data);
+            PERFORM work_engine.number(held, append_all.streams, append_all.jobs, append_all.kinds, append_all.data);
         ELSE
             UPDATE work.streams AS s SET last_seq = s.last_seq + h.many
             FROM (
                 SELECT h.spot, count(*) AS many
-                FROM unnest(say.streams) AS g (stream) JOIN unnest(held, spots) AS h (id, spot) ON h.id = g.stream
+                FROM unnest(append_all.streams) AS g (stream) JOIN unnest(held, spots) AS h (id, spot) ON h.id = g.stream
                 GROUP BY h.spot
             ) AS h
             WHERE s.ctid = h.spot;
             INSERT INTO work.events (stream_id, seq, job_id, kind, data)
             SELECT g.stream, h.base + row_number() OVER (PARTITION BY g.stream ORDER BY g.n), g.job, g.kind, coalesce(g.data, '{}')
-            FROM unnest(say.streams, say.jobs, say.kinds, say.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
+            FROM unnest(append_all.streams, append_all.jobs, append_all.kinds, append_all.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
             JOIN unnest(held, bases) AS h (id, base) ON h.id = g.stream;
         END IF;
-        IF cardinality(held) = cardinality(say.streams) THEN
+        IF cardinality(held) = cardinality(append_all.streams) THEN
             -- Nothing was left, and no stream was named twice.
             RETURN false;
         END IF;
     END IF;
     INSERT INTO work_engine.unnumbered (stream_id, job_id, kind, data)
     SELECT g.stream, g.job, g.kind, coalesce(g.data, '{}')
-    FROM unnest(say.streams, say.jobs, say.kinds, say.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
+    FROM unnest(append_all.streams, append_all.jobs, append_all.kinds, append_all.data) WITH ORDINALITY AS g (stream, job, kind, data, n)
     WHERE g.stream IS NOT NULL AND (held IS NULL OR g.stream <> ALL (held))
     ORDER BY g.n;
     RETURN FOUND;
 END;
 $$;
-COMMENT ON FUNCTION work_engine.say(uuid[], uuid[], text[], jsonb[]) IS
+COMMENT ON FUNCTION work_engine.append_all(uuid[], uuid[], text[], jsonb[]) IS
     'append, which also tells whether a stream was busy, so that some events wait for their numbers.';
 
 CREATE OR REPLACE FUNCTION work_engine.append(streams uuid[], jobs uuid[], kinds text[], data jsonb[])
@@ -97,7 +97,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM work_engine.say(append.streams, append.jobs, append.kinds, append.data);
+    PERFORM work_engine.append_all(append.streams, append.jobs, append.kinds, append.data);
 END;
 $$;
 
@@ -225,7 +225,7 @@ BEGIN
     END IF;
     IF array_remove(streams, NULL) <> '{}' THEN
         -- As tell_as does it, without another look at the jobs.
-        PERFORM work_engine.say(streams, picked, array_fill('job.started'::text, ARRAY[cardinality(picked)]),
+        PERFORM work_engine.append_all(streams, picked, array_fill('job.started'::text, ARRAY[cardinality(picked)]),
             (SELECT array_agg(jsonb_build_object('epoch', f.fence) ORDER BY f.n) FROM unnest(fences) WITH ORDINALITY AS f (fence, n)));
     END IF;
 END;
@@ -291,7 +291,7 @@ BEGIN
     END IF;
     IF array_remove(streams, NULL) <> '{}' THEN
         -- As tell does it, without another look at the jobs.
-        stirred := work_engine.say(streams, ended, array_fill('job.completed'::text, ARRAY[cardinality(ended)]), data) OR stirred;
+        stirred := work_engine.append_all(streams, ended, array_fill('job.completed'::text, ARRAY[cardinality(ended)]), data) OR stirred;
     END IF;
     -- Looked for now and not before: a dependant may have come while we
     -- waited for the lock.

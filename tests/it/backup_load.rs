@@ -129,7 +129,7 @@ fn write_on(load: &Load, writer: u64, objects: u64) -> u64 {
     let mut dice = Dice::new(writer + 1);
     let mine: Vec<u64> = (writer..objects)
         .step_by(usize::try_from(WRITERS).unwrap())
-        .filter(|number| number % 3 != 0)
+        .filter(|number| (number / WRITERS) % 3 != 0)
         .collect();
     let mut entries = 0;
     let mut gone = std::collections::BTreeSet::new();

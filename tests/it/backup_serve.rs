@@ -11,35 +11,28 @@ use serde_json::Value;
 
 use crate::backup::{FILES, look_at_files, scene_with, send, upload, verb};
 use crate::bucket::{BUCKET, Bucket};
-use crate::support::{Ferrobase, project, run};
+use crate::support::{Ferrobase, ONE_SECRET, project, run};
 
 /// A debug build makes and tries out a backup in a few seconds, several times.
 const WAIT: Duration = Duration::from_secs(100);
-const SERVE: [&str; 8] = [
-    "serve",
-    "--data-dir",
-    ".ferrobase",
-    "--json",
-    "--port",
-    "0",
-    "--db-port",
-    "0",
-];
+const SERVE: [&str; 6] = ["serve", "--data-dir", ".ferrobase", "--json", "--port", "0"];
 
 #[test]
 fn a_server_backs_up_tries_out_and_prunes_by_itself() {
     let bucket = Bucket::start();
     let settings = format!(
-        "[backup]\nevery = \"2s\"\nfirst_after = \"1s\"\nverify_every = \"3s\"\nkeep_daily = 1\n\
+        "{ONE_SECRET}[backup]\nevery = \"15s\"\nfirst_after = \"1s\"\nverify_every = \"1s\"\nkeep_daily = 1\n\
          keep_weekly = 0\nbucket = \"s3://{BUCKET}/copies\"\n{}",
         bucket.section("backup.s3")
     );
-    let (folder, server) = scene_with("");
+    let (folder, server) = scene_with(ONE_SECRET);
     upload(&server, "stays");
+    let ready = server.ready();
     assert!(server.stop().success());
     std::fs::write(folder.path().join("ferrobase.toml"), settings).unwrap();
-    let server = Ferrobase::start(folder.path(), &SERVE, &[]);
+    let server = Ferrobase::start(folder.path(), &SERVE, &[("FERROBASE__DB__PORT", "0")]);
     let server = server.unwrap_or_else(|done| panic!("it ended: {done:?}"));
+    let server = server.known_from(&ready);
     server.said("found equal");
     server.said("old backups removed");
     server.said("copied into the bucket");
@@ -117,41 +110,49 @@ struct Elsewhere {
 
 impl Elsewhere {
     fn start() -> Self {
-        let folder = project(&[]);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
-        let this = Self {
+        let mut this = Self {
             bin: bin(),
-            folder,
-            port,
+            folder: project(&[]),
+            port: 0,
         };
         // PostgreSQL does not run as root; neither do the tests of it.
-        let owner = if rustix::process::getuid().is_root() {
-            "postgres"
-        } else {
-            ""
-        };
-        if !owner.is_empty() {
-            let given = Command::new("chown")
-                .arg(owner)
-                .arg(this.folder.path())
-                .status();
+        if rustix::process::getuid().is_root() {
+            let mut give = Command::new("chown");
+            let given = give.arg("postgres").arg(this.folder.path()).status();
             assert!(given.unwrap().success());
         }
         this.tool(
             "initdb",
             &["-U", "admin", "-A", "trust", "--no-sync", "-D", "data"],
         );
-        let options =
-            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''");
-        this.tool(
-            "pg_ctl",
-            &["-D", "data", "-w", "-l", "log", "-o", &options, "start"],
+        // Somebody else may be faster with a port that was free.
+        for _ in 0..10 {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            this.port = free.local_addr().unwrap().port();
+            drop(free);
+            let options = format!(
+                "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
+                this.port
+            );
+            let start = ["-D", "data", "-w", "-l", "log", "-o", &options, "start"];
+            if this
+                .command("pg_ctl")
+                .args(start)
+                .output()
+                .unwrap()
+                .status
+                .success()
+            {
+                return this;
+            }
+        }
+        panic!(
+            "it does not start: {:?}",
+            std::fs::read_to_string(this.folder.path().join("log"))
         );
-        this
     }
 
-    fn tool(&self, name: &str, arguments: &[&str]) {
+    fn command(&self, name: &str) -> Command {
         let program = self.bin.join(name);
         let mut command = if rustix::process::getuid().is_root() {
             let mut command = Command::new("setpriv");
@@ -162,11 +163,12 @@ impl Elsewhere {
         } else {
             Command::new(program)
         };
-        let done = command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap();
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn tool(&self, name: &str, arguments: &[&str]) {
+        let done = self.command(name).args(arguments).output().unwrap();
         assert!(done.status.success(), "{name}: {done:?}");
     }
 
@@ -199,7 +201,9 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        self.tool("pg_ctl", &["-D", "data", "-m", "immediate", "stop"]);
+        if !thread::panicking() {
+            self.tool("pg_ctl", &["-D", "data", "-m", "immediate", "stop"]);
+        }
     }
 }
 
@@ -217,7 +221,7 @@ fn bin() -> PathBuf {
 
 #[test]
 fn a_backup_is_restored_into_a_database_elsewhere() {
-    let (folder, server) = scene_with("");
+    let (folder, server) = scene_with(ONE_SECRET);
     for number in 0..FILES {
         upload(&server, &format!("stays-{number}"));
     }
@@ -225,7 +229,7 @@ fn a_backup_is_restored_into_a_database_elsewhere() {
     let made = send(&server, "POST", "/auth/v1/admin/users", user.as_bytes());
     assert_eq!(made.status, 200, "{made:?}");
     verb(folder.path(), &["create"]);
-    let anon_key = server.anon_key().to_owned();
+    let ready = server.ready();
     drop(server);
 
     let elsewhere = Elsewhere::start();
@@ -274,7 +278,8 @@ fn a_backup_is_restored_into_a_database_elsewhere() {
         &[],
     );
     let server = server.unwrap_or_else(|done| panic!("it ended: {done:?}"));
-    assert_eq!(server.anon_key(), anon_key, "keys came with it");
+    // Its keys came with it.
+    let server = server.known_from(&ready);
     look_at_files(&server, FILES);
     let body = r#"{"email": "ada@b.co", "password": "correct horse battery staple"}"#;
     let path = "/auth/v1/token?grant_type=password";

@@ -30,6 +30,10 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 /// For one answer; the server's own limit is shorter.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(75);
 
+/// `dev` has the well-known keys, `serve` its own; with this both have the same.
+pub(crate) const ONE_SECRET: &str =
+    "[auth]\njwt_secret = \"a secret that every node of this project has\"\n";
+
 /// On free ports.
 const DEV: [&str; 6] = ["dev", "--json", "--port", "0", "--db-port", "0"];
 
@@ -208,6 +212,21 @@ impl Ferrobase {
                 });
             }
         }
+    }
+
+    /// One that prints fewer fields than this one of the same project.
+    pub(crate) fn known_from(mut self, ready: &Value) -> Self {
+        if let (Value::Object(own), Value::Object(more)) = (&mut self.ready, ready) {
+            for (name, value) in more {
+                own.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        self
+    }
+
+    /// The line it printed when it was ready.
+    pub(crate) fn ready(&self) -> Value {
+        self.ready.clone()
     }
 
     /// A field of the line it printed when it was ready.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::repo::Repo;
+use crate::s3_server;
 use crate::setup;
 use crate::step::Steps;
 
@@ -31,20 +32,39 @@ fn javascript(repo: &Repo, steps: &mut Steps) {
     let Some(node) = install(&folder, "supabase-js: install", omitted, steps) else {
         return;
     };
+    let suites = [
+        "suite.test.js",
+        "resumable.test.js",
+        "storage.test.js",
+        "e2b.test.js",
+    ];
+    steps.command("supabase-js", &mut suite(repo, &node, &suites));
+    // The same files once more, with their bytes in a bucket.
+    let running = match s3_server::Running::start(repo) {
+        Ok(running) => running,
+        Err(error) => {
+            steps.step("supabase-js with a bucket", || Err(error));
+            return;
+        }
+    };
+    let mut tests = suite(repo, &node, &["resumable.test.js", "storage.test.js"]);
+    tests.envs(running.environment());
+    steps.command("supabase-js with a bucket", &mut tests);
+}
+
+fn suite(repo: &Repo, node: &Path, files: &[&str]) -> Command {
     let mut tests = Command::new(node);
     tests
-        .current_dir(&folder)
+        .current_dir(repo.path("tests/clients/js"))
         .args([
             "--test",
             "--test-concurrency=1",
             "--test-timeout=180000",
             "--test-reporter=spec",
-            "suite.test.js",
-            "resumable.test.js",
-            "e2b.test.js",
         ])
+        .args(files)
         .env("FERROBASE_BIN", repo.binary());
-    steps.command("supabase-js", &mut tests);
+    tests
 }
 
 /// Installs the packages of a folder as its own step, and says which Node runs them.
@@ -134,11 +154,27 @@ fn python(repo: &Repo, steps: &mut Steps) {
     if !steps.command("supabase-py: install", &mut install) {
         return;
     }
-    let mut tests = Command::new(&python);
+    steps.command("supabase-py", &mut pytest(repo, &python, &[]));
+    // The S3 protocol once more, with the bytes in a bucket.
+    let running = match s3_server::Running::start(repo) {
+        Ok(running) => running,
+        Err(error) => {
+            steps.step("boto3 with a bucket", || Err(error));
+            return;
+        }
+    };
+    let mut tests = pytest(repo, &python, &["test_s3.py"]);
+    tests.envs(running.environment());
+    steps.command("boto3 with a bucket", &mut tests);
+}
+
+fn pytest(repo: &Repo, python: &Path, files: &[&str]) -> Command {
+    let mut tests = Command::new(python);
     tests
-        .current_dir(&folder)
+        .current_dir(repo.path("tests/clients/py"))
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"])
+        .args(files)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("FERROBASE_BIN", repo.binary());
-    steps.command("supabase-py", &mut tests);
+    tests
 }

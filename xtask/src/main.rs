@@ -18,6 +18,7 @@ mod clients_models;
 mod conformance;
 mod fuzz;
 mod repo;
+mod s3_server;
 mod setup;
 mod step;
 mod test;

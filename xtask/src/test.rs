@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::repo::Repo;
+use crate::s3_server;
 use crate::setup::{self, Need};
 use crate::step::Steps;
 use crate::{
@@ -76,6 +77,10 @@ pub(crate) fn run(repo: &Repo, options: &Options) -> Result<bool> {
         if !steps.command("build the binary", &mut build) {
             return Ok(steps.summary());
         }
+    }
+    let buckets = options.wants(Part::Unit) || options.wants(Part::Clients);
+    if buckets && !s3_server::ensure(repo, &mut steps) {
+        return Ok(steps.summary());
     }
     if options.wants(Part::Unit) {
         unit(repo, &mut steps);

@@ -82,7 +82,7 @@ pub(crate) fn place(path: &str) -> Option<String> {
         let hidden = part.starts_with('.');
         !part.is_empty() && !hidden && !part.chars().any(char::is_control)
     };
-    if !parts.iter().all(|part| good(part)) || parts.first() == Some(&"node_modules") {
+    if !parts.iter().all(good) || parts.first() == Some(&"node_modules") {
         return None;
     }
     let at_root = match parts.as_slice() {

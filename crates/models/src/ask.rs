@@ -6,71 +6,29 @@
 //! unsaid. Start at [`Models::ask`].
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream;
 use uuid::Uuid;
 
+use crate::answer::{Answer, Spoke, cut, repeated, under_way};
 use crate::asker::Asker;
 use crate::budget::{self, Estimate};
 use crate::cache;
 use crate::chat::ChatRequest;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::event::{ChatEvent, ChatStream};
-use crate::ledger::{Meter, Outcome, Receipt, today};
-use crate::limits::Place;
+use crate::ledger::{Meter, Outcome, today};
 use crate::room::{Identity, Models, broken};
-use crate::route::{Candidate, DEMO, Needs, Next, Plan, Tries, plan};
-use crate::store::{Begun, Kept, Opening, Ticket};
+use crate::route::{Candidate, Needs, Next, Plan, Tries, plan};
+use crate::store::{Begun, Kept, Opening};
 use crate::wires::Call;
 
 /// Messages of one request; more is no conversation but a mistake.
 const MESSAGES_MAX: usize = 10_000;
 /// Tools of one request.
 const TOOLS_MAX: usize = 512;
-
-/// An answer that has begun.
-pub struct Answer {
-    /// What is said.
-    pub stream: ChatStream,
-    /// Who says it.
-    pub head: Head,
-    /// What it came to, once its `End` has come.
-    pub receipt: Arc<OnceLock<Receipt>>,
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer")
-            .field("head", &self.head)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Who answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The row in the ledger.
-    pub call: Uuid,
-    /// The operator's name of the provider.
-    pub provider: String,
-    /// The model that was asked.
-    pub model: String,
-    /// Tries.
-    pub attempts: u32,
-    /// It was said before, and is only repeated.
-    pub cached: bool,
-}
-
-impl Head {
-    /// Whether it is the script that answers, and no model.
-    #[must_use]
-    pub fn is_scripted(&self) -> bool {
-        self.provider == DEMO
-    }
-}
 
 impl Models {
     /// Asks, and returns when something is said.
@@ -82,7 +40,7 @@ impl Models {
         if let Some(session) = asker.session {
             self.own_session(&asker, session).await?;
         }
-        let cache = self.cache_key(&plan, &asker, &identity, &request);
+        let cache = Self::cache_key(&plan, &asker, &identity, &request);
         if let Some((key, _)) = &cache
             && let Some(kept) = self.cached(key).await
         {
@@ -133,7 +91,6 @@ impl Models {
     }
 
     fn cache_key(
-        &self,
         plan: &Plan,
         asker: &Asker,
         identity: &Identity,
@@ -221,7 +178,7 @@ impl Models {
                 .one_try(&mut asking, &candidate, &mut meter, last)
                 .await
             {
-                Ok(begun) => return Ok(under_way(begun, failed, candidate, meter)),
+                Ok(begun) => return Ok(under_way(begun, failed, &candidate, meter)),
                 Err(Failure::Shut(error)) if tries.skip() => {
                     failed.push_back(attempt(tries.number(), &candidate, &error));
                     continue;
@@ -257,7 +214,7 @@ impl Models {
         candidate: &Candidate,
         meter: &mut Meter,
         last: bool,
-    ) -> Result<Said, Failure> {
+    ) -> Result<Spoke, Failure> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
             let message = "the provider is not configured";
             return Err(Failure::Shut(ModelError::new(
@@ -280,9 +237,9 @@ impl Models {
         port.gate
             .report(now(), said.as_ref().err().map(|error| error.kind));
         let (stream, said) = said.map_err(Failure::Tried)?;
-        Ok(Said {
+        Ok(Spoke {
             stream,
-            said,
+            words: said,
             place,
         })
     }
@@ -357,13 +314,6 @@ enum Failure {
     Tried(ModelError),
 }
 
-/// A try that has said something.
-struct Said {
-    stream: ChatStream,
-    said: VecDeque<ChatEvent>,
-    place: Place,
-}
-
 /// Reads until something is said; what fails before that was never begun.
 async fn first_words(
     begun: Result<ChatStream, ModelError>,
@@ -382,13 +332,6 @@ async fn first_words(
     }
 }
 
-fn cut() -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Truncated,
-        "the provider's answer ended without its last word",
-    )
-}
-
 fn attempt(n: u32, candidate: &Candidate, error: &ModelError) -> ChatEvent {
     let (provider, code) = (&candidate.route.provider, error.kind.code());
     tracing::info!(%provider, code, "A try at a model failed; another may follow");
@@ -396,103 +339,6 @@ fn attempt(n: u32, candidate: &Candidate, error: &ModelError) -> ChatEvent {
         n,
         provider: provider.to_string(),
         why: code.to_owned(),
-    }
-}
-
-/// The rest of the answer.
-struct Rest {
-    waiting: VecDeque<ChatEvent>,
-    stream: ChatStream,
-    meter: Meter,
-    over: bool,
-    // Free for others when the answer is.
-    _place: Place,
-}
-
-fn under_way(
-    begun: Said,
-    failed: VecDeque<ChatEvent>,
-    candidate: Candidate,
-    meter: Meter,
-) -> Answer {
-    let head = Head {
-        call: meter.ticket().call,
-        provider: candidate.route.provider.to_string(),
-        model: candidate.route.model.to_string(),
-        attempts: meter.attempts(),
-        cached: false,
-    };
-    let receipt = Arc::clone(meter.receipt());
-    let mut waiting = failed;
-    waiting.extend(begun.said);
-    let rest = Rest {
-        waiting,
-        stream: begun.stream,
-        meter,
-        over: false,
-        _place: begun.place,
-    };
-    let stream = stream::unfold(rest, |mut rest| async move {
-        let item = rest.next().await?;
-        Some((item, rest))
-    });
-    Answer {
-        stream: stream.boxed(),
-        head,
-        receipt,
-    }
-}
-
-impl Rest {
-    async fn next(&mut self) -> Option<Result<ChatEvent, ModelError>> {
-        if let Some(event) = self.waiting.pop_front() {
-            return Some(Ok(self.passed(event).await));
-        }
-        if self.over {
-            return None;
-        }
-        match self.stream.next().await.unwrap_or_else(|| Err(cut())) {
-            Ok(event) => {
-                self.meter.see(&event);
-                Some(Ok(self.passed(event).await))
-            }
-            Err(mut error) => {
-                self.over = true;
-                // What was said cannot be taken back, so nobody tries again here.
-                error.should_retry = Some(false);
-                self.meter.settle(Outcome::Failed(&error)).await;
-                Some(Err(error))
-            }
-        }
-    }
-
-    /// The row is there before the caller knows that the answer is over.
-    async fn passed(&mut self, event: ChatEvent) -> ChatEvent {
-        if let ChatEvent::End(reason) = &event {
-            self.over = true;
-            self.meter.settle(Outcome::Ended(*reason)).await;
-        }
-        event
-    }
-}
-
-/// An answer that was given before.
-pub(crate) fn repeated(ticket: Ticket, kept: Kept) -> Answer {
-    let head = Head {
-        call: ticket.call,
-        provider: kept.provider,
-        model: kept.model,
-        attempts: 0,
-        cached: true,
-    };
-    let receipt = Receipt {
-        cost: kept.cost,
-        usage: kept.usage,
-    };
-    Answer {
-        stream: stream::iter(kept.events.into_iter().map(Ok)).boxed(),
-        head,
-        receipt: Arc::new(OnceLock::from(receipt)),
     }
 }
 

@@ -146,6 +146,7 @@ pub fn output_tokens(candidate: &Candidate, asked: Option<u32>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::prices::Book;
     use crate::route::Route;

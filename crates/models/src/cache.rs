@@ -71,6 +71,7 @@ fn sorted(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::chat::OutputSchema;
 

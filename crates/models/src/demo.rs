@@ -107,7 +107,7 @@ fn text_for(request: &ChatRequest) -> String {
     let asked = request.messages.iter().rev().find(|m| m.role == Role::User);
     let prompt = asked.map(crate::chat::Message::text).unwrap_or_default();
     if let Some(schema) = &request.schema {
-        return match in_shape(schema, script::answer(&prompt)) {
+        return match in_shape(schema, &script::answer(&prompt)) {
             Some(value) => value.to_string(),
             None => format!(
                 "{LABEL} I am a script and cannot answer in the shape `{}`.",
@@ -126,7 +126,7 @@ fn text_for(request: &ChatRequest) -> String {
 }
 
 /// The members that the schema has, as far as they are known here.
-fn in_shape(schema: &OutputSchema, changes: Changes) -> Option<Value> {
+fn in_shape(schema: &OutputSchema, changes: &Changes) -> Option<Value> {
     let wanted = schema.schema.get("properties")?.as_object()?;
     wanted.get("files")?;
     let mut value = Map::new();
@@ -162,6 +162,7 @@ fn in_blocks(changes: &Changes) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use serde_json::json;
 
     use super::*;

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::ask::Head;
+use crate::answer::Head;
 use crate::asker::Asker;
 use crate::budget::{self, Estimate};
 use crate::cache::{self, ANSWER_BYTES_MAX};

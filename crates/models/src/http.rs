@@ -1,5 +1,5 @@
 //! The gateway for clients, in the dialects that official libraries speak:
-//! OpenAI's chat completions, responses, embeddings and models, Anthropic's
+//! `OpenAI`'s chat completions, responses, embeddings and models, Anthropic's
 //! messages. A dialect is one file under `http/`: its request becomes a
 //! [`ChatRequest`], a [`Reply`] or a stream of events becomes its answer.
 //!
@@ -31,7 +31,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kernel::{BadToken, Caller};
 use serde_json::Value;
 
-use crate::ask::{Answer, Head};
+use crate::answer::{Answer, Head};
 use crate::asker::Asker;
 use crate::chat::ChatRequest;
 use crate::demo::LABEL;
@@ -62,7 +62,11 @@ impl Models {
 }
 
 async fn chat_completions(State(room): State<Arc<Models>>, request: Request) -> Response {
-    answered(Dialect::Openai, chat_completions_inner(&room, request)).await
+    answered(
+        Dialect::Openai,
+        Box::pin(chat_completions_inner(&room, request)),
+    )
+    .await
 }
 
 async fn chat_completions_inner(room: &Models, request: Request) -> Result<Response, Refused> {
@@ -82,7 +86,11 @@ async fn chat_completions_inner(room: &Models, request: Request) -> Result<Respo
 }
 
 async fn create_response(State(room): State<Arc<Models>>, request: Request) -> Response {
-    answered(Dialect::Openai, create_response_inner(&room, request)).await
+    answered(
+        Dialect::Openai,
+        Box::pin(create_response_inner(&room, request)),
+    )
+    .await
 }
 
 async fn create_response_inner(room: &Models, request: Request) -> Result<Response, Refused> {
@@ -99,7 +107,11 @@ async fn create_response_inner(room: &Models, request: Request) -> Result<Respon
 }
 
 async fn create_message(State(room): State<Arc<Models>>, request: Request) -> Response {
-    answered(Dialect::Anthropic, create_message_inner(&room, request)).await
+    answered(
+        Dialect::Anthropic,
+        Box::pin(create_message_inner(&room, request)),
+    )
+    .await
 }
 
 async fn create_message_inner(room: &Models, request: Request) -> Result<Response, Refused> {
@@ -229,7 +241,7 @@ async fn read(dialect: Dialect, request: Request) -> Result<(Asker, Value), Refu
 struct Asked {
     request: ChatRequest,
     stream: bool,
-    /// OpenAI's `stream_options`.
+    /// `OpenAI`'s `stream_options`.
     include_usage: bool,
 }
 

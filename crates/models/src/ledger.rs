@@ -304,8 +304,9 @@ pub(crate) async fn write(store: &Store, ticket: Ticket, settled: &Settled) {
 
 fn said(event: &ChatEvent) -> usize {
     match event {
-        ChatEvent::Text(text) | ChatEvent::Reasoning(text) => text.len(),
-        ChatEvent::ReasoningSignature(text) => text.len(),
+        ChatEvent::Text(text)
+        | ChatEvent::Reasoning(text)
+        | ChatEvent::ReasoningSignature(text) => text.len(),
         ChatEvent::ToolArgs { delta, .. } => delta.len(),
         ChatEvent::ToolStart { name, .. } => name.len(),
         _ => 0,

@@ -13,6 +13,7 @@
 //! an answer without its provider's last word is an error, whatever the socket
 //! says; unknown events of a provider are skipped and counted.
 
+mod answer;
 mod ask;
 pub mod asker;
 pub mod budget;
@@ -35,7 +36,7 @@ pub mod structured;
 pub mod usage;
 pub mod wires;
 
-pub use ask::{Answer, Head};
+pub use answer::{Answer, Head};
 pub use asker::Asker;
 pub use chat::{
     ChatRequest, Effort, Image, Message, OutputSchema, Part, Role, Tool, ToolCall, ToolChoice,

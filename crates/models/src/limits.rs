@@ -194,6 +194,7 @@ pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] Owned
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn at(second: i64) -> Timestamp {

@@ -269,6 +269,7 @@ fn tokens(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn day(text: &str) -> Date {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::ask::{Answer, Head};
+use crate::answer::{Answer, Head};
 use crate::asker::Asker;
 use crate::chat::{ChatRequest, Part, ToolCall};
 use crate::error::{ModelError, ModelErrorKind};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::Limits;
 
+/// Groups of ours: this, the server's process number, the sandbox.
+pub(crate) const PREFIX: &str = "ferrobase-";
 const MOUNT: &str = "/sys/fs/cgroup";
 /// The kernel counts CPU time over such a period.
 const PERIOD_MICROS: f64 = 100_000.0;
@@ -42,10 +44,33 @@ impl Cgroups {
     pub(crate) fn find() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let found = Self::v1(&own).or_else(|| Self::v2(&own))?;
-        let name = format!("ferrobase-probe-{}", std::process::id());
+        found.sweep();
+        let name = format!("{PREFIX}{}-probe", std::process::id());
         let probe = found.make(&name, &Limits::default()).ok()?;
         probe.remove_now();
         Some(found)
+    }
+
+    /// Removes empty groups of servers that were killed.
+    fn sweep(&self) {
+        let parents = match self {
+            Self::V1 { memory, pids, cpu } => vec![Some(memory), Some(pids), cpu.as_ref()],
+            Self::V2 { parent } => vec![Some(parent)],
+        };
+        for parent in parents.into_iter().flatten() {
+            for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let server = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+                let server = server.and_then(|rest| rest.split('-').next());
+                let gone = server.is_some_and(|pid| {
+                    pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
+                });
+                if gone {
+                    // Refused while somebody is in it.
+                    let _ = fs::remove_dir(entry.path());
+                }
+            }
+        }
     }
 
     fn v1(own: &str) -> Option<Self> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use kernel::Tasks;
 
-use crate::cgroup::{Cgroup, Cgroups};
+use crate::cgroup::{self, Cgroup, Cgroups};
 use crate::control::lock;
 use crate::files::Files;
 use crate::launch::{self, Launched, Spawner};
@@ -224,7 +224,7 @@ impl Engine {
             .and_then(|()| own_folder(&folder.join("root"), None))
             .and_then(|()| own_folder(&home, uid));
         folders.map_err(system("make the workspace"))?;
-        let name = format!("ferrobase-{}-{}", std::process::id(), spec.id);
+        let name = format!("{}{}-{}", cgroup::PREFIX, std::process::id(), spec.id);
         let cgroup = self
             .cgroups
             .as_ref()

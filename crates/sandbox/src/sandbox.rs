@@ -26,6 +26,9 @@ use crate::wire::{News, Order, Start};
 use crate::{Command, Limits, SandboxError, Strength};
 use streams::{Ours, Streams, collect};
 
+/// Started programs of one sandbox at a time: each has buffers in the server.
+const PROGRAMS_MOST: usize = 128;
+
 /// What [`Sandbox::run`] brings back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -178,6 +181,12 @@ impl Sandbox {
         }
         if !self.alive() {
             return Err(SandboxError::Ended);
+        }
+        if lock(&self.running).len() >= PROGRAMS_MOST {
+            return Err(SandboxError::TooMuch {
+                what: "programs of a sandbox at once",
+                most: PROGRAMS_MOST as u64,
+            });
         }
         let streams = match command.pty {
             Some(_) => Streams::default(),

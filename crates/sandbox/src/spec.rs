@@ -40,7 +40,8 @@ impl Config {
     #[must_use]
     pub fn new(folder: PathBuf, launcher: PathBuf) -> Self {
         Self {
-            cache: folder.join("layers"),
+            // No sandbox can have this name.
+            cache: folder.join(".layers"),
             folder,
             launcher,
             policy: Policy::default(),

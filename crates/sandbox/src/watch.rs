@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ const MEMORY_LOOK: Duration = Duration::from_millis(200);
 /// a look takes.
 const DISK_LOOK: Duration = Duration::from_millis(500);
 const DISK_REST: u32 = 5;
+/// Open files of one sandbox; a development server has some hundred.
+const DESCRIPTORS_MOST: u32 = 50_000;
 /// What a disk keeps free for others.
 const FREE_LEAST: u64 = 512 << 20;
 
@@ -59,22 +62,53 @@ impl Census {
 
     /// What `init` and everything below it uses.
     pub(crate) fn of(&self, init: i32) -> Used {
+        let mut used = Used::default();
+        for one in self.below(init).iter().filter_map(|pid| self.0.get(pid)) {
+            used.memory += one.memory;
+            used.pids += 1;
+            used.cpu_micros += one.ticks * 1_000_000 / self.1;
+        }
+        used
+    }
+
+    /// `init` and everything below it.
+    fn below(&self, init: i32) -> Vec<i32> {
         let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
         for (pid, one) in &self.0 {
             children.entry(one.parent).or_default().push(*pid);
         }
-        let mut used = Used::default();
-        let mut stack = vec![init];
-        while let Some(pid) = stack.pop() {
-            let Some(one) = self.0.get(&pid) else {
-                continue;
-            };
-            used.memory += one.memory;
-            used.pids += 1;
-            used.cpu_micros += one.ticks * 1_000_000 / self.1;
-            stack.extend(children.remove(&pid).unwrap_or_default());
+        let mut found = Vec::new();
+        let mut left = vec![init];
+        while let Some(pid) = left.pop() {
+            found.push(pid);
+            left.extend(children.remove(&pid).unwrap_or_default());
         }
-        used
+        found
+    }
+
+    /// Bytes of files that are open and have no name any more: they take the
+    /// disk, and no walk finds them. More than `most` when there are too many
+    /// descriptors to look at.
+    fn nameless(&self, init: i32, most: u64) -> u64 {
+        let mut files = HashMap::new();
+        let mut looked = 0;
+        for pid in self.below(init) {
+            let folder = fs::read_dir(format!("/proc/{pid}/fd"));
+            for entry in folder.into_iter().flatten().flatten() {
+                looked += 1;
+                if looked > DESCRIPTORS_MOST {
+                    return most.saturating_add(1);
+                }
+                // Asks about what is open, without opening it.
+                if let Ok(about) = fs::metadata(entry.path())
+                    && about.is_file()
+                    && about.nlink() == 0
+                {
+                    files.insert((about.dev(), about.ino()), about.blocks() * 512);
+                }
+            }
+        }
+        files.values().sum()
     }
 }
 
@@ -147,16 +181,22 @@ pub(crate) async fn disk(engine: Weak<Engine>) {
 async fn look_at_disk(engine: &Engine, sandbox: &Arc<Sandbox>) {
     let folder = engine.folder_of(&sandbox.id);
     let most = sandbox.limits.disk_bytes;
+    let init = sandbox.pid;
     let looked = tokio::task::spawn_blocking(move || {
         let free =
             rustix::fs::statvfs(&folder).map_or(u64::MAX, |about| about.f_bavail * about.f_frsize);
-        (crate::tree::size(&folder, most), free)
+        let nameless = Census::take().nameless(init, most);
+        (
+            crate::tree::size(&folder, most).saturating_add(nameless),
+            free,
+        )
     });
     let Ok((size, free)) = looked.await else {
         return;
     };
-    let before = sandbox.disk.swap(size, Ordering::Relaxed);
-    if size > most || (free < FREE_LEAST && size > before) {
+    sandbox.disk.store(size, Ordering::Relaxed);
+    // A disk that is almost full is in danger, whoever filled it.
+    if size > most || free < FREE_LEAST {
         sandbox.end_programs(Why::Disk).await;
     }
 }

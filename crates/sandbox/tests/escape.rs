@@ -62,7 +62,15 @@ async fn what_is_shown_cannot_be_changed() {
     let Some(bed) = bed().await else { return };
     let sandbox = bed.sandbox().await;
     for place in [
-        "/x", "/etc/x", "/usr/x", "/bin/x", "/dev/x", "/run/x", "/var/x", "/home/x", "/proc/x",
+        "/x",
+        "/etc/x",
+        "/usr/x",
+        "/bin/x",
+        "/dev/x",
+        "/run/x",
+        "/var/x",
+        "/home/user/../x",
+        "/proc/x",
     ] {
         let output = sh(&sandbox, &format!("echo 1 > {place}")).await;
         assert_ne!(output.exit.code, Some(0), "{place} is writable");
@@ -372,6 +380,17 @@ async fn the_server_dies() {
     while !below.iter().all(gone) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    // The next server tidies up what the kernel does not.
+    let _next = bed().await;
+    let left = std::process::Command::new("find")
+        .args([
+            "/sys/fs/cgroup",
+            "-name",
+            &format!("ferrobase-{}-*", holder.id()),
+        ])
+        .output()
+        .expect("find");
+    assert_eq!(text(&left.stdout), "", "control groups are left");
 }
 
 fn family(root: u32) -> Vec<u32> {

@@ -113,6 +113,25 @@ while True:
 ";
     let many = python(&sandbox, many).await;
     assert_eq!(many.exit.why, Why::Disk, "{:?} {}", many.exit, both(&many));
+    sh(&sandbox, "rm -f f*").await;
+    // Files that are open and have no name.
+    let nameless = "
+import os, time
+kept = []
+while True:
+    kept.append(open('x', 'wb', 0))
+    os.remove('x')
+    kept[-1].write(bytes(1 << 20))
+    if len(kept) > 200: time.sleep(1000)
+";
+    let nameless = python(&sandbox, nameless).await;
+    assert_eq!(
+        nameless.exit.why,
+        Why::Disk,
+        "{:?} {}",
+        nameless.exit,
+        both(&nameless)
+    );
     bed.engine.remove("box-1").await.expect("a removal");
     // Deeper than anybody looks: counts as full, and can be removed.
     let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;

@@ -117,3 +117,9 @@ async fn the_whole_tree_ends_without_a_namespace() {
         .filter(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == mark));
     assert_eq!(left.count(), 0, "somebody lives on");
 }
+
+/// Everything above once more, without root's rights.
+#[test]
+fn the_same_as_a_normal_user() {
+    support::as_a_normal_user();
+}

@@ -282,7 +282,7 @@ async fn finish(
         storage_database,
         ai_database,
     };
-    let app = App::start(parts, context).await?;
+    let app = Box::pin(App::start(parts, context)).await?;
     let told = app.warnings().map(str::to_owned);
     prepared.degradations.extend(told);
     Ok((app, prepared, db_url))

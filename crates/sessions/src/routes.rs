@@ -71,6 +71,14 @@ pub(crate) fn router() -> Router<Arc<Sessions>> {
                 .put(products::put_sandbox)
                 .post(sandboxes::create),
         )
+        .merge(of_sandboxes())
+        .fallback(nothing)
+        .method_not_allowed_fallback(no_such_method)
+}
+
+/// Where code runs.
+fn of_sandboxes() -> Router<Arc<Sessions>> {
+    Router::new()
         .route("/sessions/{id}/sandbox", post(sandboxes::ensure))
         .route("/sessions/{id}/zip", get(sandboxes::zip))
         .route(
@@ -91,8 +99,6 @@ pub(crate) fn router() -> Router<Arc<Sessions>> {
                 .put(sandbox_files::put)
                 .delete(sandbox_files::delete),
         )
-        .fallback(nothing)
-        .method_not_allowed_fallback(no_such_method)
 }
 
 async fn nothing() -> SessionsError {

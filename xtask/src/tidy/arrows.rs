@@ -223,12 +223,7 @@ pub(super) fn check(files: &[File]) -> Vec<Complaint> {
         for (dependency, value) in dependencies(table) {
             complaints.extend(manifest.dependency(rule, &names, dependency, value));
         }
-        if table
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool)
-            != Some(true)
-        {
+        if !takes_lints(files, name, table) {
             complaints.push(manifest.complaint(
                 "[lints]",
                 "the crate does not take the workspace's lints".to_owned(),
@@ -237,6 +232,38 @@ pub(super) fn check(files: &[File]) -> Vec<Complaint> {
         complaints.extend(empty(files, file));
     }
     complaints
+}
+
+/// The one crate with system calls that have no safe form. It has a copy of
+/// the workspace's lints, since a `forbid` cannot be lifted for one file.
+const UNSAFE_IN: &str = "sandbox";
+
+/// The workspace's lints; in [`UNSAFE_IN`] the same, with `unsafe` denied
+/// instead of forbidden and a reason demanded beside each.
+fn takes_lints(files: &[File], name: &str, table: &toml::Table) -> bool {
+    let Some(own) = table.get("lints") else {
+        return false;
+    };
+    if name != UNSAFE_IN {
+        return own.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+    }
+    let root = files
+        .iter()
+        .find(|file| file.path == Path::new("Cargo.toml"));
+    let root = root.and_then(|file| file.text.parse::<toml::Table>().ok());
+    let Some(mut wanted) = root.and_then(|root| root.get("workspace")?.get("lints").cloned())
+    else {
+        return false;
+    };
+    for (tool, lint, level) in [
+        ("rust", "unsafe_code", "deny"),
+        ("clippy", "undocumented_unsafe_blocks", "warn"),
+    ] {
+        if let Some(lints) = wanted.get_mut(tool).and_then(toml::Value::as_table_mut) {
+            lints.insert(lint.to_owned(), toml::Value::String(level.to_owned()));
+        }
+    }
+    *own == wanted
 }
 
 /// All tables of dependencies, also those for one platform only.

@@ -153,7 +153,7 @@ export function Builder({ id, open, signedOut }: Props) {
           {link.state === 'live' ? 'Live' : 'Reconnecting'}
         </span>
         <button type="button" onClick={() => void download()}>
-          <Icon name="download" /> <span className="wide-only">Download </span>zip
+          <Icon name="download" /> Zip
         </button>
         <ThemeButton />
       </header>

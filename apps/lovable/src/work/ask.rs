@@ -84,9 +84,14 @@ impl Turn {
 }
 
 fn refused(error: CoderError) -> Stop {
+    let CoderError {
+        code,
+        message,
+        again,
+    } = error;
     Stop::Failed {
-        error: json!({"code": error.code, "message": error.message}),
-        retryable: error.again.is_some(),
-        delay: error.again,
+        error: json!({"code": code, "message": message}),
+        retryable: again.is_some(),
+        delay: again,
     }
 }

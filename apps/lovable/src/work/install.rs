@@ -195,9 +195,14 @@ impl Turn {
 }
 
 fn failed(error: BoxError) -> Stop {
+    let BoxError {
+        code,
+        message,
+        passing,
+    } = error;
     Stop::Failed {
-        error: json!({"code": error.code, "message": error.message}),
-        retryable: error.passing,
+        error: json!({"code": code, "message": message}),
+        retryable: passing,
         delay: None,
     }
 }

@@ -156,32 +156,22 @@ impl Teller {
             kind,
             data,
         };
-        match &end.url {
-            Some(url) => vec![
-                single(
-                    "build_completed",
-                    json!({
-                        "status": "success", "build_time": end.build_time, "message": "Build completed"
-                    }),
-                ),
-                single(
-                    "preview_ready",
-                    json!({
-                        "message": "Preview is ready", "url": url, "session_id": end.session_id
-                    }),
-                ),
-            ],
-            None => {
-                let error = end
-                    .error
-                    .as_deref()
-                    .unwrap_or("The preview could not be started");
-                vec![single(
-                    "build_error",
-                    json!({"status": "error", "error": error}),
-                )]
-            }
-        }
+        let Some(url) = &end.url else {
+            let error = end.error.as_deref();
+            let error = error.unwrap_or("The preview could not be started");
+            let data = json!({"status": "error", "error": error});
+            return vec![single("build_error", data)];
+        };
+        let completed = json!({
+            "status": "success", "build_time": end.build_time, "message": "Build completed"
+        });
+        let ready = json!({
+            "message": "Preview is ready", "url": url, "session_id": end.session_id
+        });
+        vec![
+            single("build_completed", completed),
+            single("preview_ready", ready),
+        ]
     }
 }
 
@@ -240,6 +230,7 @@ fn id_of(of: Uuid, seq: i64, kind: &str) -> Uuid {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -255,7 +255,7 @@ impl Socket {
         for source in sources {
             match (source.path.strip_prefix("src/"), source.content) {
                 (Some(path), Some(content)) => {
-                    drop(code.insert(path.to_owned(), Value::String(content)))
+                    drop(code.insert(path.to_owned(), Value::String(content)));
                 }
                 (None, Some(content)) if source.path == "package.json" => package = content,
                 _ => {}

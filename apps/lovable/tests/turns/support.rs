@@ -78,6 +78,7 @@ impl Node {
             rng: Rng::system(),
             tell_others: Arc::new(|_| ()),
             keep_deleted: Duration::from_secs(3600),
+            sandboxes: None,
         });
         let app = Lovable::start(Parts {
             requests,

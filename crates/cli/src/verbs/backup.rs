@@ -68,7 +68,7 @@ pub(super) async fn run(
             let (id, moved) = backups.fetch(&backup).await?;
             tell_moved(output, "fetched from the bucket", &id, moved)
         }
-        BackupVerb::Prune => prune(output, &backups),
+        BackupVerb::Prune => prune(output, &backups).await,
     }
 }
 
@@ -241,13 +241,22 @@ async fn restore(output: Output, backups: &Backups, wanted: Wanted) -> Result<()
     ))
 }
 
-fn prune(output: Output, backups: &Backups) -> Result<(), Failure> {
+async fn prune(output: Output, backups: &Backups) -> Result<(), Failure> {
     let gone = backups.prune()?;
     let gone: Vec<&str> = gone.iter().map(Id::as_str).collect();
+    let copies = match backups.is_copied() {
+        true => backups.prune_copies().await?,
+        false => Vec::new(),
+    };
+    let copies: Vec<&str> = copies.iter().map(Id::as_str).collect();
     if output.json {
-        return output.value(&json!({ "removed": gone }));
+        return output.value(&json!({ "removed": gone, "removed_copies": copies }));
     }
-    output.line(&format!("{} removed", gone.len()))
+    output.line(&format!(
+        "{} removed, {} copies removed",
+        gone.len(),
+        copies.len()
+    ))
 }
 
 fn millis(took: Duration) -> u64 {

@@ -22,8 +22,8 @@ async fn what_was_taken_while_jobs_were_quick_is_given_back_when_they_are_slow()
         };
         (0..count).map(spec).collect::<Vec<_>>()
     };
-    node.jobs.submit(specs("quick", 2000, 1)).await.unwrap();
-    node.jobs.submit(specs("slow", 1500, 0)).await.unwrap();
+    node.jobs.submit(specs("quick", 800, 1)).await.unwrap();
+    node.jobs.submit(specs("slow", 600, 0)).await.unwrap();
     let worker = Worker::builder(&node.jobs)
         .handle("quick", async |_: Ctx, _: usize| Ok(()))
         .handle("slow", move |_: Ctx, _: usize| {
@@ -37,7 +37,7 @@ async fn what_was_taken_while_jobs_were_quick_is_given_back_when_they_are_slow()
     // Those that run, and as many as are always taken ahead.
     let settled =
         "SELECT 'settled' WHERE (SELECT count(*) FROM work.jobs WHERE state = 'running') <= 32
-        AND (SELECT count(*) FROM work.jobs WHERE state = 'completed') = 2000
+        AND (SELECT count(*) FROM work.jobs WHERE state = 'completed') = 800
         AND EXISTS (SELECT FROM work.attempts WHERE outcome = 'released')";
     eventually(&node, settled).await;
     node.check().await;

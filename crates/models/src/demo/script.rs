@@ -341,15 +341,15 @@ fn said_name(words: &str, behind: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     fn prompt(words: &str, files: &[File]) -> String {
         let mut text = format!("{words}\n\n<plan>\nsomething green\n</plan>\n");
         for file in files {
-            text.push_str(&format!(
-                "\n<file path=\"{}\">\n{}\n</file>\n",
-                file.path, file.content
-            ));
+            let File { path, content } = file;
+            let block = format!("\n<file path=\"{path}\">\n{content}\n</file>\n");
+            text.push_str(&block);
         }
         text.push_str("\n<file path=\"logo.png\" not_shown=\"true\"/>\n");
         text

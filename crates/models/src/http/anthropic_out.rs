@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{Dialect, Refused};
 use super::frames::{self, Voice};
 use super::model_of;
-use crate::ask::Answer;
+use crate::answer::Answer;
 use crate::chat::Part;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, StopReason};

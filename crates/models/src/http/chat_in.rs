@@ -1,4 +1,4 @@
-//! OpenAI's chat completions as they are asked for. Pure.
+//! `OpenAI`'s chat completions as they are asked for. Pure.
 
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn part(part: &Value) -> Result<Part> {
     }
 }
 
-/// A function as both of OpenAI's dialects describe it.
+/// A function as both of `OpenAI`'s dialects describe it.
 pub(super) fn read_tool(function: &Value) -> Result<Tool> {
     let parameters = fields::given(function, "parameters").cloned();
     Ok(Tool {
@@ -166,6 +166,7 @@ pub(super) fn shape(format: &Value, described: Option<&Value>) -> Result<Option<
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     #[test]

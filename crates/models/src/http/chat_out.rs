@@ -1,4 +1,4 @@
-//! OpenAI's chat completions as they are answered. Pure but for the stream.
+//! `OpenAI`'s chat completions as they are answered. Pure but for the stream.
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::error::{Dialect, Refused};
 use super::frames::{self, Voice};
-use super::model_of;
-use crate::ask::Answer;
+use super::{fields, model_of};
+use crate::answer::Answer;
 use crate::chat::Part;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, StopReason};
@@ -36,7 +36,7 @@ pub(super) fn whole(reply: &Reply, made: i64) -> Value {
         "refusal": null,
     });
     if !calls.is_empty() {
-        message["tool_calls"] = calls.into();
+        fields::set(&mut message, "tool_calls", calls);
     }
     let thoughts = reply.parts.iter().filter_map(|part| match part {
         Part::Reasoning { text, .. } => Some(text.as_str()),
@@ -44,7 +44,7 @@ pub(super) fn whole(reply: &Reply, made: i64) -> Value {
     });
     let thoughts: String = thoughts.collect();
     if !thoughts.is_empty() {
-        message["reasoning_content"] = thoughts.into();
+        fields::set(&mut message, "reasoning_content", thoughts);
     }
     json!({
         "id": format!("chatcmpl-{}", reply.head.call), "object": "chat.completion", "created": made,
@@ -103,10 +103,13 @@ struct Chunks {
 impl Chunks {
     fn chunk(&self, delta: &Value, finish: Option<&str>) -> Bytes {
         let mut chunk = self.empty();
-        chunk["choices"] =
-            json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
+        fields::set(
+            &mut chunk,
+            "choices",
+            json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]),
+        );
         if self.with_usage {
-            chunk["usage"] = Value::Null;
+            fields::set(&mut chunk, "usage", Value::Null);
         }
         frames::data(&chunk)
     }
@@ -174,7 +177,7 @@ impl Voice for Chunks {
                 out.push(self.chunk(&json!({}), Some(finish(stop))));
                 if self.with_usage {
                     let mut last = self.empty();
-                    last["usage"] = usage(&self.usage);
+                    fields::set(&mut last, "usage", usage(&self.usage));
                     out.push(frames::data(&last));
                 }
                 out.push(Bytes::from_static(b"data: [DONE]\n\n"));

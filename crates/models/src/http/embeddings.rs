@@ -1,4 +1,4 @@
-//! OpenAI's embeddings, asked for and answered. Its libraries ask for base64
+//! `OpenAI`'s embeddings, asked for and answered. Its libraries ask for base64
 //! by default and read nothing else then. Pure.
 
 use base64::Engine as _;

@@ -204,6 +204,7 @@ impl From<ModelError> for Refused {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     fn said(kind: ModelErrorKind, dialect: Dialect) -> (u16, Value) {

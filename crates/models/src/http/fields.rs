@@ -147,3 +147,10 @@ pub(super) fn content_text(content: Option<&Value>) -> Result<String> {
         Some(_) => wrong("content", "a text or an array of parts"),
     }
 }
+
+/// Adds a member to an object of ours.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
+}

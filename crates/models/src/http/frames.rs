@@ -4,11 +4,11 @@ use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
 
-use crate::ask::Answer;
+use crate::answer::Answer;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, ChatStream};
 
-/// `data:` alone, as OpenAI's chat has it.
+/// `data:` alone, as `OpenAI`'s chat has it.
 pub(super) fn data(value: &Value) -> Bytes {
     Bytes::from(format!("data: {value}\n\n"))
 }

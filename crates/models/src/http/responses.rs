@@ -1,4 +1,4 @@
-//! OpenAI's responses as they are asked for. Pure. Nothing is kept between
+//! `OpenAI`'s responses as they are asked for. Pure. Nothing is kept between
 //! requests, so a conversation comes whole each time.
 
 use serde_json::Value;

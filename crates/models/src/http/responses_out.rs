@@ -1,4 +1,4 @@
-//! OpenAI's responses as they are answered.
+//! `OpenAI`'s responses as they are answered.
 
 use axum::body::Bytes;
 use futures_util::Stream;
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::error::{Dialect, Refused};
 use super::frames::{self, Voice};
-use super::model_of;
-use crate::ask::Answer;
+use super::{fields, model_of};
+use crate::answer::Answer;
 use crate::error::ModelError;
 use crate::event::{ChatEvent, StopReason};
 use crate::reply::Reply;
@@ -130,8 +130,8 @@ enum Item {
 
 impl Events {
     fn push(&mut self, out: &mut Vec<Bytes>, kind: &str, mut event: Value) {
-        event["type"] = kind.into();
-        event["sequence_number"] = self.number.into();
+        fields::set(&mut event, "type", kind);
+        fields::set(&mut event, "sequence_number", self.number);
         self.number += 1;
         out.push(frames::event(kind, &event));
     }
@@ -197,12 +197,15 @@ impl Events {
         };
         let here = json!({"item_id": self.id(at), "output_index": at, "content_index": 0});
         let mut done = here.clone();
-        done["text"] = text.as_str().into();
-        done["logprobs"] = json!([]);
+        fields::set(&mut done, "text", text.as_str());
+        fields::set(&mut done, "logprobs", json!([]));
         self.push(out, "response.output_text.done", done);
         let mut part = here;
-        part["part"] =
-            json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
+        fields::set(
+            &mut part,
+            "part",
+            json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}),
+        );
         self.push(out, "response.content_part.done", part);
         let item = json!({"output_index": at, "item": self.item(at)});
         self.push(out, "response.output_item.done", item);
@@ -296,7 +299,9 @@ impl Voice for Events {
             ChatEvent::End(stop) => {
                 self.end_text(out);
                 let response = self.response(Some(stop));
-                let complete = response["status"] == "completed";
+                let complete = response
+                    .get("status")
+                    .is_some_and(|status| status == "completed");
                 let kind = if complete {
                     "response.completed"
                 } else {
@@ -316,8 +321,12 @@ impl Voice for Events {
         let said = Refused::from(error).said_in(Dialect::Openai).body();
         let error = said.get("error").cloned().unwrap_or_default();
         let mut response = self.response(None);
-        response["status"] = "failed".into();
-        response["error"] = json!({"code": "server_error", "message": error["message"]});
+        fields::set(&mut response, "status", "failed");
+        fields::set(
+            &mut response,
+            "error",
+            json!({"code": "server_error", "message": error.get("message")}),
+        );
         self.push(out, "response.failed", json!({"response": response}));
     }
 }

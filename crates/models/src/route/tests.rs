@@ -1,3 +1,6 @@
+//! Chains, needs and what follows failures.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use proptest::prelude::*;
 
 use super::*;

@@ -23,6 +23,9 @@ const SCHEMA_MAX: usize = 256 << 10;
 /// brackets; hundreds of them are an attack.
 const CANDIDATES_MAX: usize = 32;
 
+/// Brackets that are tried: thousands of them without a value are no answer.
+const ATTEMPTS_MAX: usize = 2048;
+
 /// Bytes that are read for all candidates of one answer together.
 const WORK_MAX: usize = 8 * TEXT_MAX;
 
@@ -149,9 +152,13 @@ impl Shape {
         let mut all = Vec::new();
         let mut from = 0;
         let mut work = WORK_MAX;
-        while let Some(start) = next_bracket(text, from)
-            && all.len() < CANDIDATES_MAX
-        {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(start) = next_bracket(text, from) else {
+                break;
+            };
+            if all.len() >= CANDIDATES_MAX {
+                break;
+            }
             let (node, end) = parse_at(text, start);
             let Some(left) = work.checked_sub(end - start) else {
                 break;

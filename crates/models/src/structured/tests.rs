@@ -203,7 +203,13 @@ fn branches_references_and_bounds() {
         value,
         json!({"v": 1, "next": {"v": "1", "next": {"v": null}}})
     );
-    let file = json!({"$ref": "file:///etc/passwd"});
+    // A file that is there and would do as a schema.
+    let there = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/clients/models/package-lock.json"
+    );
+    let there = std::fs::canonicalize(there).expect("a file of this repository");
+    let file = json!({"$ref": format!("file://{}", there.display())});
     assert!(Shape::compile(&OutputSchema::strict("x", file)).is_err());
     let deep = "[".repeat(100_000);
     assert!(matches!(judge(&deep), Verdict::Invalid { .. }));

@@ -110,9 +110,8 @@ impl Said {
             (Some(Kind::BadRequest) | None, Some(400 | 413 | 422))
             | (Some(Kind::BadRequest), None) => self.by_message().unwrap_or(Kind::BadRequest),
             // A status that says more than a word that fits everything.
-            (Some(Kind::BadRequest), Some(number)) => by_status(number),
+            (Some(Kind::BadRequest) | None, Some(number)) => by_status(number),
             (Some(kind), _) => kind,
-            (None, Some(number)) => by_status(number),
             (None, None) => self.by_message().unwrap_or(Kind::Server),
         }
     }

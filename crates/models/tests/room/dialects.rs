@@ -55,6 +55,7 @@ async fn chat_completions_whole_and_streamed() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one answer in five voices")]
 async fn calls_of_tools_come_through_in_every_dialect() {
     let room = Room::new().await;
     let piece = |call: Value| json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});

@@ -102,7 +102,8 @@ async fn asked(State(provider): State<Provider>, headers: HeaderMap, body: Bytes
             response
         }
         Say::Stream(frames, done) => {
-            let mut text: String = frames.iter().map(|f| format!("data: {f}\n\n")).collect();
+            let lines: Vec<String> = frames.iter().map(|f| format!("data: {f}\n\n")).collect();
+            let mut text = lines.concat();
             if done {
                 text.push_str("data: [DONE]\n\n");
             }

@@ -63,7 +63,7 @@ const PROC_READ_ONLY: &[&str] = &["acpi", "bus", "fs", "irq", "sys", "scsi"];
 /// Where a mount without further words has its plan.
 fn options(size: u64, mode: &str) -> String {
     // Names cost memory that the size does not count.
-    format!("size={size},nr_inodes=200k,mode={mode}")
+    format!("size={size},nr_inodes=50k,mode={mode}")
 }
 
 fn tmpfs(at: &Path, flags: MountFlags, data: &str) -> Step {

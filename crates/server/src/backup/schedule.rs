@@ -143,6 +143,14 @@ enum Due {
     Verify(super::Id),
 }
 
+/// Which goes first where both are due. They take turns, so that backups that
+/// take as long as the time between them do not keep all from being tried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Backup,
+    Verify,
+}
+
 /// What is due. `started` is when this server did, `jitter` what is added to
 /// the time between backups.
 fn due(
@@ -150,6 +158,7 @@ fn due(
     config: &BackupConfig,
     (started, now): (Timestamp, Timestamp),
     jitter: Duration,
+    turn: Turn,
 ) -> Due {
     let past = |since: Timestamp, span: Duration| {
         let span = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
@@ -160,14 +169,17 @@ fn due(
     let Some(newest) = all.iter().filter_map(Summary::taken_at).max() else {
         return if settled { Due::Backup } else { Due::Nothing };
     };
-    if settled && past(newest, config.every.saturating_add(jitter)) {
-        return Due::Backup;
-    }
+    let backup = settled && past(newest, config.every.saturating_add(jitter));
     let verified = all.iter().filter_map(Summary::verified).max();
     match (config.verify_every, all.last()) {
-        (Some(every), Some(last)) if settled && verified.is_none_or(|at| past(at, every)) => {
+        (Some(every), Some(last))
+            if settled
+                && (turn == Turn::Verify || !backup)
+                && verified.is_none_or(|at| past(at, every)) =>
+        {
             Due::Verify(last.id.clone())
         }
+        _ if backup => Due::Backup,
         _ => Due::Nothing,
     }
 }
@@ -187,6 +199,7 @@ async fn work(duty: &Duty, ages: &Ages) {
     let started = clock.now();
     let mut jitter = jitter(&duty.context.rng, duty.config.every);
     let mut failed_at: Option<Timestamp> = None;
+    let mut turn = Turn::Backup;
     loop {
         let listed = list(&repository).await;
         ages.look(&listed);
@@ -194,16 +207,20 @@ async fn work(duty: &Duty, ages: &Ages) {
             clock.now().as_second() - at.as_second() < i64::try_from(RETRY.as_secs()).unwrap_or(0)
         });
         let due = match (duty.config.schedule, waits) {
-            (true, false) => due(&listed, &duty.config, (started, clock.now()), jitter),
+            (true, false) => due(&listed, &duty.config, (started, clock.now()), jitter, turn),
             _ => Due::Nothing,
         };
         let done = match due {
             Due::Nothing => Ok(()),
             Due::Backup => {
                 jitter = self::jitter(&duty.context.rng, duty.config.every);
+                turn = Turn::Verify;
                 back_up(duty, &repository).await
             }
-            Due::Verify(id) => try_out(duty, &repository, &id).await,
+            Due::Verify(id) => {
+                turn = Turn::Backup;
+                try_out(duty, &repository, &id).await
+            }
         };
         match done {
             Ok(()) => {}
@@ -388,6 +405,7 @@ mod tests {
                 &config(),
                 (at(started), at(now)),
                 Duration::from_secs(3600),
+                Turn::Backup,
             )
         };
         assert_eq!(due(&[], 0, 0), Due::Nothing, "it has just started");
@@ -409,8 +427,15 @@ mod tests {
         assert_eq!(due(&[known, newer.clone()], 0, 169), Due::Verify(newer.id));
         let mut without = config();
         without.verify_every = None;
-        let asked = super::due(&[fresh], &without, (at(0), at(1)), Duration::ZERO);
-        assert_eq!(asked, Due::Nothing);
+        let asked = |config, now, turn| {
+            let all = std::slice::from_ref(&fresh);
+            super::due(all, config, (at(0), at(now)), Duration::ZERO, turn)
+        };
+        assert_eq!(asked(&without, 1, Turn::Verify), Due::Nothing);
+        // Where both are due they take turns.
+        assert_eq!(asked(&config(), 30, Turn::Backup), Due::Backup);
+        let verify = Due::Verify(fresh.id.clone());
+        assert_eq!(asked(&config(), 30, Turn::Verify), verify);
     }
 
     #[test]

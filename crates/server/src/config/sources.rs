@@ -125,7 +125,7 @@ const POSTGREST_PREFIX: &str = "PGRST_";
 const APP_SETTINGS_PREFIX: &str = "APP_SETTINGS_";
 const APP_SETTINGS_SECTION: &str = "app_settings";
 /// Below these are sections of their own: of each app, and of where files are.
-const NESTED_SECTIONS: [&str; 2] = ["apps", "storage"];
+const NESTED_SECTIONS: [&str; 3] = ["apps", "storage", "backup"];
 
 pub(super) fn merge(mode: Mode, sources: &Sources) -> Result<Merged, ConfigError> {
     let mut merged = Merged {

@@ -134,15 +134,12 @@ impl Backups {
         Ok(gone)
     }
 
-    /// Sends a backup into the bucket of copies, and removes copies there that
-    /// the settings do not keep; `latest` is the newest.
+    /// Sends a backup into the bucket of copies; `latest` is the newest.
     pub async fn send(&self, name: &str) -> Result<(Id, Moved), BackupError> {
         let id = self.repository.find(name)?;
         let tasks = Tasks::new();
         let copies = self.copies(&tasks)?;
         let moved = copies.send(&self.repository, &id).await?;
-        let keep = self.loaded.config.backup.keep;
-        copies.prune(&self.repository, keep, &self.context).await?;
         tasks.stop().await;
         Ok((id, moved))
     }
@@ -155,6 +152,16 @@ impl Backups {
         let moved = copies.fetch(&self.repository, &id).await?;
         tasks.stop().await;
         Ok((id, moved))
+    }
+
+    /// Removes the copies that the settings do not keep.
+    pub async fn prune_copies(&self) -> Result<Vec<Id>, BackupError> {
+        let tasks = Tasks::new();
+        let copies = self.copies(&tasks)?;
+        let keep = self.loaded.config.backup.keep;
+        let gone = copies.prune(&self.repository, keep, &self.context).await?;
+        tasks.stop().await;
+        Ok(gone)
     }
 
     /// Whether there is a bucket for copies.

@@ -44,11 +44,8 @@ pub(super) struct Given {
 
 pub(super) async fn forward(mut request: Request<Body>, given: Given) -> Response<Body> {
     let connecting = given.live.contained.connect(given.port);
-    let stream = match tokio::time::timeout(CONNECT_TIME, connecting).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) | Err(_) => {
-            return say(StatusCode::BAD_GATEWAY, "Nothing listens there (yet).");
-        }
+    let Ok(Ok(stream)) = tokio::time::timeout(CONNECT_TIME, connecting).await else {
+        return say(StatusCode::BAD_GATEWAY, "Nothing listens there (yet).");
     };
     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let Ok((mut sender, connection)) = shaken else {

@@ -124,6 +124,7 @@ pub(super) fn target(uri: &Uri) -> Uri {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -78,13 +78,12 @@ impl Links {
     /// The page that a request is for.
     pub(super) fn page_of(&self, request: &Request<Body>) -> Option<Page> {
         // Whoever names a host in the address means that one.
-        let host = match request.uri().authority() {
-            Some(authority) => authority.host().to_owned(),
-            None => {
-                let value = request.headers().get(HOST)?.to_str().ok()?;
-                let authority: Authority = value.trim().parse().ok()?;
-                authority.host().to_owned()
-            }
+        let host = if let Some(authority) = request.uri().authority() {
+            authority.host().to_owned()
+        } else {
+            let value = request.headers().get(HOST)?.to_str().ok()?;
+            let authority: Authority = value.trim().parse().ok()?;
+            authority.host().to_owned()
         };
         self.page(&host)
     }
@@ -130,6 +129,7 @@ fn of_label(label: &str) -> Option<Page> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use kernel::{Clock, Secret};
 

@@ -81,6 +81,7 @@ pub(super) fn in_query(query: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use std::time::Duration;
 

@@ -75,6 +75,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

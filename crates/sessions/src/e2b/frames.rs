@@ -49,6 +49,7 @@ pub(super) fn only(body: &[u8]) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

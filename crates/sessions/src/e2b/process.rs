@@ -67,11 +67,11 @@ async fn stream(room: &Sessions, name: &str, call: &Call) -> Result<Body> {
     let ping = ping.filter(|ping| !ping.is_zero()).unwrap_or(PING);
     if name == "Connect" {
         let running = selected(&open, &asked)?;
-        return Ok(said(running.pid, From_::Watching(running.watch()), ping));
+        return Ok(said(running.pid, Source::Watching(running.watch()), ping));
     }
     let exec = exec(&asked, call)?;
     let started = open.exec(exec).await?;
-    Ok(said(started.pid, From_::Started(started.output), ping))
+    Ok(said(started.pid, Source::Started(started.output), ping))
 }
 
 /// A program as they ask for it.
@@ -86,12 +86,12 @@ fn exec(asked: &Value, call: &Call) -> Result<Exec> {
     let (Some(program), Some(args)) = (program, args) else {
         return Err(Refusal::invalid("there is no program"));
     };
-    let size = asked.pointer("/pty/size");
-    let side = |name: &str| {
-        let number = size.and_then(|size| size.get(name)).and_then(Value::as_u64);
+    let pty = asked.pointer("/pty/size");
+    let count = |name: &str| {
+        let number = pty.and_then(|pty| pty.get(name)).and_then(Value::as_u64);
         number
             .and_then(|number| u16::try_from(number).ok())
-            .filter(|n| *n > 0)
+            .filter(|number| *number > 0)
     };
     let timeout = call.header("connect-timeout-ms");
     let timeout = timeout
@@ -106,7 +106,7 @@ fn exec(asked: &Value, call: &Call) -> Result<Exec> {
         timeout,
         // Theirs is open unless a client says otherwise.
         stdin: asked.get("stdin").and_then(Value::as_bool).unwrap_or(false),
-        pty: side("cols").zip(side("rows")),
+        pty: count("cols").zip(count("rows")),
         service: false,
     };
     Ok(Exec {
@@ -118,12 +118,12 @@ fn exec(asked: &Value, call: &Call) -> Result<Exec> {
 }
 
 /// Where a stream's messages come from.
-enum From_ {
+enum Source {
     Started(mpsc::Receiver<Output>),
     Watching(broadcast::Receiver<Output>),
 }
 
-impl From_ {
+impl Source {
     /// What was said next; none when no more comes.
     async fn next(&mut self) -> Option<std::result::Result<Output, Refusal>> {
         match self {
@@ -147,7 +147,7 @@ enum Step {
     Over,
 }
 
-fn said(pid: u32, from: From_, ping: Duration) -> Body {
+fn said(pid: u32, from: Source, ping: Duration) -> Body {
     let chunks = unfold(
         (Step::Begins(pid), from),
         move |(step, mut from)| async move {

@@ -67,6 +67,7 @@ pub(super) fn events(execution: Execution) -> Response {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -47,6 +47,8 @@ const PACKAGES_MAX: usize = 50;
 /// A file of a template.
 pub type Template = &'static [(&'static str, &'static str)];
 
+/// Vite's own program.
+const VITE: &str = "node_modules/vite/bin/vite.js";
 const LOCK: &str = "package-lock.json";
 const MANIFEST: &str = "package.json";
 
@@ -258,26 +260,45 @@ impl Open {
     pub async fn start_dev_server(&self) -> Result<String> {
         let mut service = self.live.service.lock().await;
         let known = service.as_ref().map(|running| running.pid);
-        let running = match known.and_then(|pid| self.live.process(Some(pid), None)) {
-            Some(running) => running,
-            None => {
-                let exec = Exec {
-                    command: Command {
-                        program: "npm".to_owned(),
-                        args: vec!["run".to_owned(), "dev".to_owned()],
-                        service: true,
-                        ..Command::default()
-                    },
-                    tag: Some("dev-server".to_owned()),
-                    tool: Some("sandbox.dev_server"),
-                    job: None,
-                };
-                self.exec(exec).await?.running
-            }
+        let known = known.and_then(|pid| self.live.process(Some(pid), None));
+        let running = if let Some(running) = known {
+            running
+        } else {
+            let exec = Exec {
+                command: self.dev_command().await,
+                tag: Some("dev-server".to_owned()),
+                tool: Some("sandbox.dev_server"),
+                job: None,
+            };
+            self.exec(exec).await?.running
         };
         *service = Some(Arc::clone(&running));
         self.until_listening(&running).await?;
         Ok(self.preview_url(PORT))
+    }
+
+    /// The manifest's `dev`. Where that is Vite and nothing else, it is started
+    /// without npm before it, which takes longer than Vite itself does.
+    async fn dev_command(&self) -> Command {
+        let manifest = self.live.contained.read(MANIFEST.to_owned()).await.ok();
+        let manifest: Option<serde_json::Value> =
+            manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let script = manifest
+            .as_ref()
+            .and_then(|all| all.pointer("/scripts/dev"));
+        let plain = script.is_some_and(|script| script == "vite");
+        let there = self.live.contained.stat(VITE.to_owned()).await.is_ok();
+        let (program, args) = if plain && there {
+            ("node", vec![VITE.to_owned()])
+        } else {
+            ("npm", vec!["run".to_owned(), "dev".to_owned()])
+        };
+        Command {
+            program: program.to_owned(),
+            args,
+            service: true,
+            ..Command::default()
+        }
     }
 
     async fn until_listening(&self, running: &Running) -> Result<()> {
@@ -332,6 +353,7 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

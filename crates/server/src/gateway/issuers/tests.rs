@@ -256,6 +256,7 @@ fn gateway(other: &Elsewhere, issuers: Issuers) -> Arc<crate::gateway::Gateway> 
         health: crate::health::Health::default(),
         metrics: Arc::new(crate::metrics::Metrics::new(&["rest", "auth"])),
         issuers,
+        preview: None,
     };
     Gateway::new(&config.config, keys.expect("keys"), rooms, world)
 }

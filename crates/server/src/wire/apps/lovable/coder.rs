@@ -57,8 +57,8 @@ impl ByModels {
         if let Some(schema) = schema {
             request = request.schema(schema);
         }
-        let asked = self.0.ask(asker, request).await;
-        let answer = asked.map_err(|error| refused(&error))?;
+        let answered = self.0.ask(asker, request).await;
+        let answer = answered.map_err(|error| refused(&error))?;
         let mut ending = Ending {
             model: format!("{}/{}", answer.head.provider, answer.head.model),
             receipt: answer.receipt,
