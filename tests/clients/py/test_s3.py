@@ -461,12 +461,8 @@ def test_who_signs(place, s3, bucket):
     refused(lambda: client(place, key="project", secret=place.anon, token="x.y.z").list_buckets(), "InvalidJWT", 400)
     # A session token is believed when this project signed it, and until its time is over.
     claims = {"sub": ADA["id"], "role": "service_role", "aud": "authenticated", "exp": int(time.time()) + 600}
-    for token in [
-        sign(claims, "another project's secret"),
-        place.server.token(ADA, exp=int(time.time()) - 600),
-        place.token(ADA)[:-4] + "AAAA",
-        place.token(ADA).rsplit(".", 1)[0] + ".",
-    ]:
+    head, late = place.token(ADA).rsplit(".", 1)[0], place.server.token(ADA, exp=int(time.time()) - 600)
+    for token in [sign(claims, "another project's secret"), late, f"{head}.AAAA", f"{head}."]:
         asked = client(place, key="project", secret=place.anon, token=token)
         refused(lambda asked=asked: asked.list_objects_v2(Bucket=bucket), "InvalidJWT", 400)
     # And never without the project's key beside it.
