@@ -47,7 +47,11 @@ export function Builder({ id, open, signedOut }: Props) {
         early = []
         take(patched(next, behind))
       } catch (why) {
-        setError(why)
+        if (stop.signal.aborted) return
+        const final = why instanceof api.Refused && [401, 403, 404].includes(why.status)
+        if (final) setError(why)
+        // The server is away for a moment: what is shown stays, and it is asked again.
+        else reading ??= setTimeout(() => void read(), 1000)
       }
     }
     const told = (events: api.StreamEvent[]) => {
