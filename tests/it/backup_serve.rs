@@ -47,7 +47,11 @@ fn a_server_backs_up_tries_out_and_prunes_by_itself() {
         metric(&page, "backup_verified_age_seconds") < WAIT.as_secs_f64(),
         "{page}"
     );
-    assert_eq!(metric(&page, "backup_failures"), 0.0, "{}", server.stderr());
+    assert!(
+        metric(&page, "backup_failures") < 1.0,
+        "{}",
+        server.stderr()
+    );
     assert!(server.stop().success());
     // The newest stays, and the newest that was found equal.
     let listed = verb(folder.path(), &["list"]);
@@ -220,6 +224,7 @@ fn bin() -> PathBuf {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story there and back")]
 fn a_backup_is_restored_into_a_database_elsewhere() {
     let (folder, server) = scene_with(ONE_SECRET);
     for number in 0..FILES {

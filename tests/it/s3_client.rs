@@ -77,6 +77,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The day and the moment, as signatures have them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client's clock, as any other's"
+)]
 fn now() -> (String, String) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.unwrap().as_secs();

@@ -2,6 +2,7 @@
 //! bytes, a bucket or a folder that both see. What is begun at one goes on at the
 //! other, and whoever serves at the same moment is not taken for dead.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
@@ -139,7 +140,7 @@ fn create(nodes: &Nodes, node: &Ferrobase, name: &str) -> String {
         nodes.first.service_key()
     );
     for (name, value) in head {
-        text += &format!("{name}: {value}\r\n");
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     stream.write_all(format!("{text}\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
@@ -288,7 +289,11 @@ fn s3_parts(nodes: &Nodes) {
         let put = client.ask(node, ("PUT", "b/parts"), &query, part);
         assert_eq!(put.status, 200, "{put:?}");
         let etag = header(&put, "etag");
-        list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        write!(
+            list,
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        )
+        .unwrap();
     }
     let body = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
     let query = format!("uploadId={id}");

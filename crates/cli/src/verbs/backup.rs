@@ -244,9 +244,10 @@ async fn restore(output: Output, backups: &Backups, wanted: Wanted) -> Result<()
 async fn prune(output: Output, backups: &Backups) -> Result<(), Failure> {
     let gone = backups.prune()?;
     let gone: Vec<&str> = gone.iter().map(Id::as_str).collect();
-    let copies = match backups.is_copied() {
-        true => backups.prune_copies().await?,
-        false => Vec::new(),
+    let copies = if backups.is_copied() {
+        backups.prune_copies().await?
+    } else {
+        Vec::new()
     };
     let copies: Vec<&str> = copies.iter().map(Id::as_str).collect();
     if output.json {
