@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(due(&[known, newer.clone()], 0, 169), Due::Verify(newer.id));
         let mut without = config();
         without.verify_every = None;
-        let asked = |config, now, turn| {
+        let asked = |config: &_, now, turn| {
             let all = std::slice::from_ref(&fresh);
             super::due(all, config, (at(0), at(now)), Duration::ZERO, turn)
         };
