@@ -222,6 +222,7 @@ fn a_killed_server_loses_no_snapshot_and_gives_another_sandbox() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "every route once")]
 fn anothers_sandbox_does_not_exist_and_no_state_is_written_by_hand() {
     let folder = project(&[]);
     let stand = Stand::new(Ferrobase::dev(folder.path()));
@@ -376,6 +377,7 @@ fn links_lead_nowhere() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one life")]
 fn a_sandbox_has_its_time_and_an_owner_so_many() {
     let folder = project(&[]);
     let limits = [

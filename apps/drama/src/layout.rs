@@ -151,7 +151,7 @@ mod tests {
             (Kind::Text, "a.json", "texts/%.txt"),
             (Kind::Text, "a.JSON", "texts/%.txt"),
         ] {
-            let want = [&lead, &end.replace('%', &id.to_string())].concat();
+            let want = format!("{lead}{}", end.replace('%', &id.to_string()));
             assert_eq!(at("My Show-1", kind, name), want, "{name}");
         }
     }

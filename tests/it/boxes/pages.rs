@@ -13,7 +13,7 @@ use crate::support::{ANSWER_WAIT, Ferrobase, project};
 
 /// Tells every request back as JSON, sets a cookie for everybody, and says
 /// `upgraded` to who asks for that.
-const PAGE: &str = r#"
+const PAGE: &str = r"
 import http.server, json
 class Page(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -31,7 +31,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_header('Set-Cookie', 'sb-access-token=evil; Path=/')
         self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)
 http.server.ThreadingHTTPServer(('127.0.0.1', 8080), Page).serve_forever()
-"#;
+";
 
 fn with_page(stand: &Stand, private: bool) -> String {
     let id = stand.make(&json!({"private": private}));
@@ -60,6 +60,7 @@ fn with_page(stand: &Stand, private: bool) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one page from all sides")]
 fn a_page_has_an_origin_of_its_own() {
     let folder = project(&[]);
     let stand = Stand::new(Ferrobase::dev(folder.path()));
