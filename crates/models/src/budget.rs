@@ -1,9 +1,8 @@
 //! What a call may cost before it is made, and what it did cost. Pure.
 //!
 //! An estimate is what budgets reserve: the input as we count it, and as much
-//! output as the call may have. A price that nobody knows counts as
-//! [`ASSUMED`](crate::prices::ASSUMED) in budgets and stays unknown in the
-//! ledger.
+//! output as the call may have. A price that nobody knows counts as [`ASSUMED`]
+//! in budgets and stays unknown in the ledger.
 
 use jiff::civil::Date;
 
