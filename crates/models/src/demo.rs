@@ -122,7 +122,14 @@ fn text_for(request: &ChatRequest) -> String {
     if wants_files {
         return in_blocks(&script::answer(&prompt));
     }
-    script::words_for(&prompt)
+    let before: Vec<String> = request
+        .messages
+        .iter()
+        .filter(|message| message.role == Role::Assistant)
+        .map(crate::chat::Message::text)
+        .collect();
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    script::words_for(&prompt, &before)
 }
 
 /// The members that the schema has, as far as they are known here.

@@ -105,6 +105,9 @@ const APP: &str = "src/App.tsx";
 const STYLE: &str = "src/index.css";
 const PLACE: &str = "      {/* more pages */}\n";
 
+/// How a plan for a new project begins.
+const BUILDS: &str = "This builds";
+
 /// Reads a prompt: the words of the person, and the files below them.
 pub(crate) fn answer(prompt: &str) -> Changes {
     let words = words_of(prompt);
@@ -123,9 +126,23 @@ pub(crate) fn answer(prompt: &str) -> Changes {
     }
 }
 
-/// What is said where no project is asked for.
-pub(crate) fn words_for(prompt: &str) -> String {
-    let changes = answer(prompt);
+/// What is said where no project is asked for. Who only plans is not shown the
+/// files; what was said before tells whether they are ours to change.
+pub(crate) fn words_for(prompt: &str, before: &[&str]) -> String {
+    let words = words_of(prompt);
+    let built = before.iter().any(|said| said.contains(BUILDS));
+    let files = || {
+        let todo = TEMPLATES.first().map(|template| template.app);
+        let file = |path: &str, content: &str| File {
+            path: path.to_owned(),
+            content: content.to_owned(),
+        };
+        [file(APP, todo.unwrap_or_default()), file(STYLE, CSS)]
+    };
+    let changes = built
+        .then(|| edit(words, &words.to_lowercase(), &files()))
+        .flatten()
+        .unwrap_or_else(|| answer(prompt));
     if changes.plan.starts_with(LABEL) {
         return changes.plan;
     }
@@ -193,7 +210,7 @@ fn build(template: &Template) -> Changes {
         content: content.to_owned(),
     };
     Changes {
-        plan: format!("{LABEL} This builds {}.", template.about),
+        plan: format!("{LABEL} {BUILDS} {}.", template.about),
         files: vec![file(APP, template.app), file(STYLE, CSS)],
     }
 }
@@ -423,5 +440,15 @@ mod tests {
     fn a_plan_or_a_file_that_names_a_keyword_is_no_wish() {
         let text = "make it nicer\n\n<plan>\na snake game\n</plan>\n";
         assert!(answer(text).files.is_empty());
+    }
+
+    #[test]
+    fn who_only_plans_knows_what_was_built_before() {
+        let built = words_for("A todo list\n\nFiles of the project:\n- src/App.tsx\n", &[]);
+        assert!(built.contains(BUILDS), "{built}");
+        let rename = "rename title to \"Errands\"\n\nFiles of the project:\n- src/App.tsx\n";
+        let said = words_for(rename, &[&built]);
+        assert!(said.contains("Errands") && said.starts_with(LABEL), "{said}");
+        assert!(words_for(rename, &[]).contains("I am a script"));
     }
 }
