@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Python,
     /// Shows the builder page.
     Chromium,
+    /// Speaks the S3 protocol as people type it.
+    Rclone,
 }
 
 impl Need {
@@ -35,6 +37,7 @@ impl Need {
             Self::Node => works("node", &["--version"]) && works("npm", &["--version"]),
             Self::Python => works("python3", &["-c", "import ensurepip, venv"]),
             Self::Chromium => works("chromium", &["--version"]),
+            Self::Rclone => works("rclone", &["version"]),
         }
     }
 
@@ -45,6 +48,7 @@ impl Need {
             Self::Node => "Node.js with npm",
             Self::Python => "Python 3 with venv and pip",
             Self::Chromium => "Chromium",
+            Self::Rclone => "rclone",
         }
     }
 
@@ -55,6 +59,7 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv", "python3-pip"],
             Self::Chromium => &["chromium"],
+            Self::Rclone => &["rclone"],
         }
     }
 }

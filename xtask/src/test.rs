@@ -108,7 +108,7 @@ fn prepare(repo: &Repo, options: &Options) -> Result<()> {
         needs.push(Need::Postgres);
     }
     if options.wants(Part::Clients) {
-        needs.extend([Need::Node, Need::Python, Need::Chromium]);
+        needs.extend([Need::Node, Need::Python, Need::Chromium, Need::Rclone]);
     }
     if options.wants(Part::Conformance) && repo.conformance_data().is_some() {
         needs.extend([Need::Postgis, Need::Python]);

@@ -186,7 +186,7 @@ test('the server is killed while packages are installed: it is finished', async 
     type: 'module',
     scripts: { dev: 'vite', build: 'vite build' },
     dependencies: { react: '^19.0.0', 'react-dom': '^19.0.0', clsx: '^2.1.1' },
-    devDependencies: { '@vitejs/plugin-react': '^5.0.0', typescript: '^5.8.0', vite: '^7.0.0' },
+    devDependencies: { '@vitejs/plugin-react': '^4.7.0', typescript: '^5.8.0', vite: '^6.4.0' },
   })
   await send(page, 'A counter with a package')
   await page.waitForFunction(() =>
