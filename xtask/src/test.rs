@@ -107,12 +107,17 @@ fn prepare(repo: &Repo, options: &Options) -> Result<()> {
     if options.only != Some(Part::Lint) {
         needs.push(Need::Postgres);
     }
+    if options.wants(Part::Unit) {
+        // What runs in sandboxes.
+        needs.push(Need::Python);
+    }
     if options.wants(Part::Clients) {
         needs.extend([Need::Node, Need::Python, Need::Chromium, Need::Rclone]);
     }
     if options.wants(Part::Conformance) && repo.conformance_data().is_some() {
         needs.extend([Need::Postgis, Need::Python]);
     }
+    needs.sort_unstable();
     needs.dedup();
     setup::ensure(&needs)?;
     if options.wants(Part::Lint) {
