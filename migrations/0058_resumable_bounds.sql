@@ -21,17 +21,21 @@ LANGUAGE plpgsql
 VOLATILE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET storage_engine.caller = 'sweeper'
 AS $$
 DECLARE
+    before CONSTANT text := current_setting('storage_engine.caller', true);
     uploads bigint;
     bytes numeric;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('storage_engine.tus_uploads ' || whose, 0));
+    -- Resumable uploads show themselves to nobody else. Not by a SET of the
+    -- function, which only superusers may write for a setting like this.
+    PERFORM set_config('storage_engine.caller', 'sweeper', true);
     SELECT count(*), coalesce(sum(coalesce(u.length, u.most)), 0) INTO uploads, bytes
     FROM storage_engine.tus_uploads AS u
     WHERE coalesce(u.owner_id, u.begun_by) = whose
       AND (u.finished_at IS NULL OR u.kind = 'partial');
+    PERFORM set_config('storage_engine.caller', coalesce(before, ''), true);
     RETURN CASE
         WHEN uploads >= count_max THEN 'count'
         WHEN bytes + wanted > bytes_max THEN 'bytes'

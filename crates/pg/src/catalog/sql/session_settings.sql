@@ -11,7 +11,7 @@ SELECT
     JOIN pg_language AS l ON l.oid = p.prolang
     WHERE p.oid >= 16384
       AND p.pronamespace <> ALL (ARRAY(
-        SELECT oid FROM pg_namespace WHERE nspname IN ('ferrobase', 'work', 'work_engine', 'storage_engine')
+        SELECT oid FROM pg_namespace WHERE nspname IN ('ferrobase', 'work', 'work_engine', 'storage_engine', 'ai_engine')
       ))
       AND (
         p.prosrc ~* 'set_config|(^|[;\n'']|begin|then|else|loop)\s*(re)?set\s'
