@@ -81,6 +81,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
+        -- Its name is free again: who keeps it may begin anew.
+        UPDATE work.sessions AS s SET key = NULL WHERE s.id = OLD.id;
         PERFORM work.delete_session(OLD.id);
         RETURN OLD;
     END IF;

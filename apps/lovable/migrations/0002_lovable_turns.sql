@@ -31,6 +31,16 @@ AS $$
     FROM unnest(names) WITH ORDINALITY AS n (name, place)
 $$;
 
+CREATE FUNCTION lovable.delete_session(in_session uuid) RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE work.sessions AS s SET key = NULL WHERE s.id = in_session;
+    RETURN (work.delete_session(in_session)).id;
+END;
+$$;
+
 CREATE FUNCTION lovable.open_turns(in_session uuid) RETURNS SETOF uuid
 LANGUAGE sql
 STABLE
@@ -39,6 +49,19 @@ AS $$
     SELECT j.id FROM work.jobs AS j
     WHERE j.session_id = in_session AND j.type = 'lovable.turn' AND j.state IN ('queued', 'running', 'paused')
     ORDER BY j.created_at DESC, j.id DESC
+$$;
+
+-- A row while the job is this attempt's and runs. Restoring takes turns with
+-- it, so that what was stopped cannot write over what was restored.
+CREATE FUNCTION lovable.held(in_session uuid, job uuid, at_epoch integer) RETURNS SETOF boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM lovable.take_turns(in_session);
+    RETURN QUERY SELECT true FROM work.jobs AS j
+    WHERE j.id = job AND j.state = 'running' AND j.epoch = at_epoch;
+END;
 $$;
 
 -- What the user said, and the turn that answers it. The same key is the same
@@ -55,6 +78,9 @@ DECLARE
     made uuid;
     known record;
 BEGIN
+    IF prompt IS NULL OR char_length(prompt) NOT BETWEEN 1 AND 20000 THEN
+        RAISE EXCEPTION 'a prompt has 1 to 20000 characters' USING ERRCODE = 'PT400', DETAIL = 'invalid';
+    END IF;
     PERFORM lovable.take_turns(in_session);
     SELECT s.last_seq INTO from_seq FROM work.streams AS s
     JOIN lovable.sessions AS l ON l.id = s.id WHERE s.id = in_session;
@@ -85,7 +111,7 @@ $$;
 
 -- Installs and shows what the files are now, after they were changed by
 -- somebody else than a turn.
-CREATE FUNCTION lovable.begin_refresh(in_session uuid, why text)
+CREATE FUNCTION lovable.begin_refresh(in_session uuid, why text, unless_open boolean DEFAULT false)
 RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -93,8 +119,13 @@ AS $$
 DECLARE
     made uuid;
     from_seq bigint;
-    waiting constant uuid[] := ARRAY(SELECT lovable.open_turns(in_session));
+    waiting uuid[];
 BEGIN
+    PERFORM lovable.take_turns(in_session);
+    waiting := ARRAY(SELECT lovable.open_turns(in_session));
+    IF unless_open AND cardinality(waiting) > 0 THEN
+        RETURN waiting[1];
+    END IF;
     SELECT s.last_seq INTO from_seq FROM work.streams AS s WHERE s.id = in_session;
     SELECT t.id INTO made FROM work.submit(lovable.chain(in_session, ARRAY['install', 'preview'], '{}',
         jsonb_build_object('prompt', why, 'from_seq', from_seq, 'refresh', true), waiting[1])) WITH ORDINALITY AS t (id, is_new, state, n)

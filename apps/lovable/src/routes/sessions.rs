@@ -80,8 +80,7 @@ pub(crate) async fn delete(
     Asker(caller): Asker,
 ) -> Result<Json<Value>> {
     let session = id(&session, "session")?;
-    let sql = SqlBuf::fixed("SELECT to_jsonb(d.id) FROM work.delete_session($1::uuid) AS d")
-        .bind(session.to_string());
+    let sql = SqlBuf::fixed(include_str!("../../sql/delete_session.sql")).bind(session.to_string());
     let what = "Failed to delete the session";
     let gone: Option<Value> = app.store.document(&caller, what, sql).await?;
     Ok(Json(json!({"deleted": gone})))

@@ -113,12 +113,17 @@ pub(super) async fn apply(turn: Turn, _input: Input) -> Result<Value, Stop> {
     if changes.is_empty() {
         return Ok(json!({"changed": []}));
     }
-    let sql = SqlBuf::fixed("SELECT work.write_files($1::uuid, $2::jsonb)")
+    let job = turn.ctx.job();
+    let sql = SqlBuf::fixed(include_str!("../../sql/apply_files.sql"))
         .bind(turn.session.to_string())
-        .bind(Value::from(changes).to_string());
+        .bind(Value::from(changes).to_string())
+        .bind(job.id.to_string())
+        .bind(job.epoch.to_string());
     let done: Option<Value> = store
         .document(caller, "Failed to write the files", sql)
         .await
         .map_err(stop)?;
+    // Stopped, or given to another worker.
+    let done = done.ok_or(Stop::Lost)?;
     Ok(json!({"changed": done}))
 }

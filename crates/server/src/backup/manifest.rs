@@ -214,6 +214,14 @@ pub(super) struct Reader {
     header: Header,
 }
 
+/// Whether this is a SHA-256 as we write it.
+fn is_hash(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(BackupError::file("open", path))?;
@@ -257,6 +265,16 @@ impl Reader {
         }
         let line: Line = serde_json::from_slice(&text)
             .map_err(|_| self.damaged(format!("line {} is not as written", self.lines + 1)))?;
+        // A hash becomes the name of a file: one that is none must not lead
+        // anywhere, whoever wrote the manifest.
+        let named = match &line {
+            Line::File(file) => Some(&file.sha256),
+            Line::Part(part) => Some(&part.sha256),
+            _ => None,
+        };
+        if named.is_some_and(|hash| !is_hash(hash)) {
+            return Err(self.damaged("it names a hash that is none"));
+        }
         let Line::End(end) = line else {
             self.hash.update(&text);
             self.lines += 1;
