@@ -118,6 +118,14 @@ async fn refuse(client: &mut TcpStream, status: &str, words: &str) {
 
 type Refusal = (&'static str, &'static str);
 
+/// Whether both ends are this machine's.
+fn is_here(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(here), Ok(there)) => here.ip() == there.ip(),
+        _ => true,
+    }
+}
+
 /// Resolves, checks, connects — to the very addresses that were checked.
 async fn reach(host: &str, port: u16, grant: rules::Grant) -> Result<TcpStream, Refusal> {
     let found = tokio::net::lookup_host((host, port)).await;
@@ -134,6 +142,11 @@ async fn reach(host: &str, port: u16, grant: rules::Grant) -> Result<TcpStream, 
     let mut last = ("502 Bad Gateway", "the host cannot be reached");
     for address in allowed {
         match TcpStream::connect(address).await {
+            // This machine by its public address: what listens here may trust
+            // whoever is inside.
+            Ok(stream) if grant == rules::Grant::Public && is_here(&stream) => {
+                last = ("403 Forbidden", "the host's address is this machine's");
+            }
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);

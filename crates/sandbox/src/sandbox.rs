@@ -119,11 +119,6 @@ impl Sandbox {
         !self.control.has_ended()
     }
 
-    /// Whether a started program runs.
-    pub(crate) fn busy(&self) -> bool {
-        !lock(&self.running).is_empty()
-    }
-
     /// Resolves when it has ended.
     pub async fn ended(&self) {
         self.control.ended().await;

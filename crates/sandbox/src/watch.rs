@@ -140,18 +140,20 @@ pub(crate) async fn memory(engine: Weak<Engine>) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        let busy: Vec<Arc<Sandbox>> = engine.living();
-        let busy: Vec<_> = busy
+        // Also those in which nothing seems to run: a program may have left
+        // another one behind.
+        let looked: Vec<Arc<Sandbox>> = engine.living();
+        let looked: Vec<_> = looked
             .into_iter()
-            .filter(|one| one.cgroup.is_none() && one.busy())
+            .filter(|one| one.cgroup.is_none())
             .collect();
-        if busy.is_empty() {
+        if looked.is_empty() {
             continue;
         }
         let Ok(census) = tokio::task::spawn_blocking(Census::take).await else {
             continue;
         };
-        for sandbox in busy {
+        for sandbox in looked {
             if census.of(sandbox.pid).memory > sandbox.limits.memory_bytes {
                 sandbox.end_programs(Why::Memory).await;
             }
@@ -169,10 +171,8 @@ pub(crate) async fn disk(engine: Weak<Engine>) {
         };
         let began = Instant::now();
         for sandbox in engine.living() {
-            // What nothing runs in does not grow.
-            if sandbox.busy() {
-                look_at_disk(&engine, &sandbox).await;
-            }
+            // Nor is one quiet because nothing that was started still runs.
+            look_at_disk(&engine, &sandbox).await;
         }
         rest = DISK_LOOK.max(began.elapsed() * DISK_REST);
     }

@@ -156,6 +156,29 @@ time.sleep(1000)
     );
 }
 
+/// What was started has ended; what it left behind has not.
+#[tokio::test]
+async fn who_is_left_behind_is_watched_too() {
+    let Some(bed) = bed().await else { return };
+    let sandbox = bed.sandbox_with(|spec| spec.limits = small()).await;
+    let filler = "import time\nfor n in range(200): open('f%d' % n, 'wb').write(bytes(1 << 20))\ntime.sleep(1000)\n";
+    sandbox
+        .files()
+        .write("fill.py", filler.into(), None)
+        .await
+        .expect("a file");
+    let left = "setsid python3 fill.py >/dev/null 2>&1 </dev/null & echo $!";
+    assert!(sh(&sandbox, left).await.exit.success());
+    let alive = "for p in /proc/[0-9]*; do grep -qs fill.py $p/cmdline && exit 0; done; exit 1";
+    for _ in 0..300 {
+        if !sh(&sandbox, alive).await.exit.success() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it fills the disk unwatched");
+}
+
 #[tokio::test]
 async fn a_flood_of_output() {
     let Some(bed) = bed().await else { return };

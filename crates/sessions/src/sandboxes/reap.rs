@@ -49,7 +49,8 @@ impl Sandboxes {
         // One that died by itself is no more.
         for live in &live {
             if !running.contains(&live.id) {
-                self.live.remove(&live.id);
+                // With its folder, which it leaves behind.
+                self.end_here(&live.id).await;
             }
         }
         let used = live

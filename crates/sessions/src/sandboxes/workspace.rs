@@ -206,12 +206,14 @@ impl Open {
             .collect();
         let mut bytes = 0;
         for entry in puts {
-            if changes.len() >= BATCH_CHANGES || bytes + entry.size > BATCH_BYTES {
+            let content = self.read(&entry.path).await?;
+            // As long as it is now: what runs there may have changed it since.
+            let size = content.len() as u64;
+            if changes.len() >= BATCH_CHANGES || bytes + size > BATCH_BYTES {
                 self.change_files(std::mem::take(&mut changes)).await?;
                 bytes = 0;
             }
-            bytes += entry.size;
-            let content = self.read(&entry.path).await?;
+            bytes += size;
             let mode = if executable(entry.mode) { "755" } else { "644" };
             changes.push(json!({
                 "path": entry.path, "mode": mode, "content_base64": STANDARD.encode(&content),
