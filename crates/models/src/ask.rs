@@ -23,6 +23,7 @@ use crate::ledger::{Meter, Outcome, today};
 use crate::room::{Identity, Models, broken};
 use crate::route::{Candidate, Needs, Next, Plan, Tries, plan};
 use crate::store::{Begun, Kept, Opening};
+use crate::structured::Shape;
 use crate::wires::Call;
 
 /// Messages of one request; more is no conversation but a mistake.
@@ -368,6 +369,10 @@ fn check(request: &ChatRequest) -> Result<(), ModelError> {
     }
     if request.tools.len() > TOOLS_MAX {
         return refused(format!("a request has at most {TOOLS_MAX} tools"));
+    }
+    // Before anything walks over it, streamed or not.
+    if let Some(wanted) = &request.schema {
+        Shape::compile(wanted)?;
     }
     Ok(())
 }

@@ -448,7 +448,10 @@ mod tests {
         assert!(built.contains(BUILDS), "{built}");
         let rename = "rename title to \"Errands\"\n\nFiles of the project:\n- src/App.tsx\n";
         let said = words_for(rename, &[&built]);
-        assert!(said.contains("Errands") && said.starts_with(LABEL), "{said}");
+        assert!(
+            said.contains("Errands") && said.starts_with(LABEL),
+            "{said}"
+        );
         assert!(words_for(rename, &[]).contains("I am a script"));
     }
 }
