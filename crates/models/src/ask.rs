@@ -239,8 +239,7 @@ impl Models {
             token: asking.token_for(candidate),
         };
         let said = first_words(port.wire.chat(call).await, meter).await;
-        port.gate
-            .report(now(), said.as_ref().err().map(|error| error.kind));
+        port.gate.report(now(), said.as_ref().err());
         let (stream, said) = said.map_err(Failure::Tried)?;
         Ok(Spoke {
             stream,

@@ -168,8 +168,7 @@ impl Models {
         if made.as_ref().is_err_and(|error| !error.is_billed()) {
             open.asked = None;
         }
-        port.gate
-            .report(now(), made.as_ref().err().map(|error| error.kind));
+        port.gate.report(now(), made.as_ref().err());
         let made = made?;
         if made.vectors.len() != wanted.texts.len() {
             let message = "the provider sent another number of vectors than there are texts";
