@@ -6,7 +6,7 @@ use models::{Asker, ChatRequest, EmbedRequest, ModelErrorKind};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::provider::Say;
+use crate::provider::{Say, end, text};
 use crate::support::{Room, asker};
 
 fn vectors() -> EmbedRequest {
@@ -90,4 +90,66 @@ async fn a_session_of_somebody_else_is_none() {
         room.first.says([Say::Vectors(1)]);
         room.models.embed(owner, vectors()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_nul_in_an_answer_or_a_name_stops_no_row() {
+    let room = Room::new().await;
+    let mut end = end(10, 1);
+    end["usage"]["odd"] = json!("a\0b");
+    let say = Say::Stream(vec![text("a\0b"), end], true);
+    room.first.says([say.clone(), say]);
+    let token = Some(Uuid::from_u128(1));
+    let asked = |target: &str| {
+        let asker = Asker {
+            token,
+            ..asker("ada")
+        };
+        room.models
+            .complete(asker, ChatRequest::to(target).user("x"))
+    };
+    assert_eq!(asked("coder").await.unwrap().text, "a\0b");
+    assert_eq!(asked("coder").await.unwrap().text, "a\u{fffd}b", "as kept");
+    assert_eq!(asked("kept").await.unwrap().text, "a\0b");
+    let error = asked("first/m\0").await.unwrap_err();
+    assert_eq!(error.kind, ModelErrorKind::NotFound);
+    let done = "SELECT count(*) || ' ' || count(*) FILTER (WHERE outcome = 'ok') FROM ai.calls";
+    assert_eq!(room.one(done).await, "2 2");
+    assert_eq!(room.one("SELECT count(*) FROM ai.cache").await, "1");
+    let told = Asker::direct(asker("eve").caller);
+    room.models
+        .complete(told, ChatRequest::to("coder").user("a\0b"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_try_that_was_overtaken_books_what_it_cost() {
+    let room = Room::new().await;
+    room.run("INSERT INTO ai.budgets (scope, subject, period, cost) VALUES ('user', 'ada', 'month', 9.0)").await;
+    room.first.says([Say::Hang(text("once upon a time"))]);
+    let asker = Asker {
+        token: Some(Uuid::from_u128(2)),
+        ..asker("ada")
+    };
+    let asked = || ChatRequest::to("first/m").user("x");
+    let slow = room.models.stream(asker.clone(), asked()).await.unwrap();
+    let quick = room.another().complete(asker, asked()).await.unwrap();
+    assert_eq!(quick.text, "hello");
+    assert_eq!(
+        room.one("SELECT (cost_reserved > 0)::text FROM ai.spending")
+            .await,
+        "true",
+        "the first is still at work"
+    );
+    drop(slow);
+    let booked = "SELECT (cost_reserved = 0 AND cost_spent = charged AND charged > cost)::text \
+        FROM ai.spending, ai.calls";
+    for _ in 0..100 {
+        if room.one(booked).await == "true" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(room.one(booked).await, "true");
 }
