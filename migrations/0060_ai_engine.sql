@@ -115,8 +115,8 @@ BEGIN
             RETURN;
         END IF;
         -- Whoever tried before has failed or died, or will find that it was
-        -- overtaken. Of what it holds, what asking has cost stays spent.
-        PERFORM ai_engine.release(c.id, c.try, NULL, NULL);
+        -- overtaken. What it still holds it settles itself, or the sweep does:
+        -- until then its provider may be at work, and bills that too.
         UPDATE ai.calls AS t
         SET try = t.try + 1, until = ends, finished_at = NULL, outcome = NULL, error = NULL, stop = NULL
         WHERE t.id = c.id RETURNING t.* INTO c;
@@ -198,6 +198,10 @@ BEGIN
     FROM jsonb_populate_record(NULL::ai.calls, told) AS r
     WHERE t.id = settle.call AND t.try = settle.try AND t.finished_at IS NULL;
     ours := FOUND;
+    IF NOT ours THEN
+        UPDATE ai.calls AS t SET charged = t.charged + coalesce((told ->> 'charged')::numeric, 0)
+        WHERE t.id = settle.call AND t.try > settle.try;
+    END IF;
     PERFORM ai_engine.release(settle.call, settle.try, (told ->> 'charged')::numeric, counted);
     IF settle.answer IS NOT NULL AND EXISTS (SELECT FROM ai.calls AS t WHERE t.id = settle.call AND t.token IS NOT NULL) THEN
         INSERT INTO ai_engine.answers (call_id, answer) VALUES (settle.call, settle.answer) ON CONFLICT DO NOTHING;
@@ -208,7 +212,9 @@ $$;
 COMMENT ON FUNCTION ai_engine.settle(uuid, integer, jsonb, bigint, jsonb) IS 'Ends a call to a model: gives back what it held and books what it cost.';
 
 -- Ends calls whose server has died: what they held is given back, but for what
--- asking alone has cost. Says how many budgets were given something back.
+-- asking alone has cost. Says how many calls and tries that were. Several at
+-- once lock budgets in the order of the calls, in which others may wait for
+-- them in a circle: so the server does one in each transaction.
 CREATE FUNCTION ai_engine.sweep(most integer)
 RETURNS integer
 LANGUAGE plpgsql

@@ -23,6 +23,7 @@ use crate::ledger::{Meter, Outcome, today};
 use crate::room::{Identity, Models, broken};
 use crate::route::{Candidate, Needs, Next, Plan, Tries, plan};
 use crate::store::{Begun, Kept, Opening};
+use crate::structured::Shape;
 use crate::wires::Call;
 
 /// Messages of one request; more is no conversation but a mistake.
@@ -74,10 +75,11 @@ impl Models {
         self.answer(asking, meter).await
     }
 
-    async fn own_session(&self, asker: &Asker, session: Uuid) -> Result<(), ModelError> {
-        // The project's own keys act for everybody, jobs among them.
-        let owner = Identity::of(asker).owner;
-        if owner.is_none() || asker.job.is_some() {
+    /// Refuses a session that is not the asker's.
+    pub(crate) async fn own_session(&self, asker: &Asker, session: Uuid) -> Result<(), ModelError> {
+        // Jobs act for whoever started them. Everybody else is asked of the
+        // database, where the project's own keys see every session.
+        if asker.job.is_some() {
             return Ok(());
         }
         match self.books.store.has_session(&asker.caller, session).await {
@@ -186,7 +188,10 @@ impl Models {
                 Err(Failure::Shut(error) | Failure::Refused(error)) => {
                     return Err(self.give_up(meter, error).await);
                 }
-                Err(Failure::Tried(error)) => error,
+                Err(Failure::Tried(error)) => {
+                    meter.fail(&error);
+                    error
+                }
             };
             failed.push_back(attempt(tries.number(), &candidate, &error));
             match tries.after(&error) {
@@ -234,8 +239,7 @@ impl Models {
             token: asking.token_for(candidate),
         };
         let said = first_words(port.wire.chat(call).await, meter).await;
-        port.gate
-            .report(now(), said.as_ref().err().map(|error| error.kind));
+        port.gate.report(now(), said.as_ref().err());
         let (stream, said) = said.map_err(Failure::Tried)?;
         Ok(Spoke {
             stream,
@@ -368,6 +372,10 @@ fn check(request: &ChatRequest) -> Result<(), ModelError> {
     }
     if request.tools.len() > TOOLS_MAX {
         return refused(format!("a request has at most {TOOLS_MAX} tools"));
+    }
+    // Before anything walks over it, streamed or not.
+    if let Some(wanted) = &request.schema {
+        Shape::compile(wanted)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Texts to vectors: the same plan, tries and meter as for chat, without a
 //! stream.
 
+use jiff::civil::Date;
 use serde_json::json;
 
 use crate::answer::Head;
@@ -8,7 +9,7 @@ use crate::asker::Asker;
 use crate::budget::{self, Estimate};
 use crate::cache::{self, ANSWER_BYTES_MAX};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::ledger::{today, write};
+use crate::ledger::{Books, today, write};
 use crate::room::{Identity, Models, broken};
 use crate::route::{Candidate, Needs, Next, Tries, plan};
 use crate::store::{Begun, Kept, Opening, Settled, Ticket, dollars};
@@ -56,6 +57,9 @@ impl Models {
             ..Needs::default()
         };
         let plan = plan(&self.map, &wanted.target, needs, self.chance())?;
+        if let Some(session) = asker.session {
+            self.own_session(&asker, session).await?;
+        }
         let day = today(&self.books.clock);
         let priced = |c: &Candidate| budget::estimate(c, input, 0, day);
         // Nobody is wanted later who costs more than what is reserved now.
@@ -87,8 +91,18 @@ impl Models {
             }
             Err(error) => return Err(broken(&error)),
         };
-        let made = self.tries(&plan.chain, plan.tries, &asker, &wanted).await;
-        self.settle_embedding(ticket, made, asker.token.is_some())
+        let mut open = Open {
+            books: self.books.clone(),
+            ticket: Some(ticket),
+            input,
+            asked: None,
+        };
+        let made = self
+            .tries(&plan.chain, plan.tries, &asker, &wanted, &mut open)
+            .await;
+        // From here it is settled below, before anything is waited for.
+        open.ticket = None;
+        self.settle_embedding(ticket, made, asker.token.is_some(), input)
             .await
     }
 
@@ -98,6 +112,7 @@ impl Models {
         each: u32,
         asker: &Asker,
         wanted: &EmbedRequest,
+        open: &mut Open,
     ) -> Tried {
         let mut tries = Tries::new(chain.len(), each);
         loop {
@@ -106,7 +121,7 @@ impl Models {
                 return Tried::failed(&tries, None, error);
             };
             let last = tries.at() + 1 == chain.len();
-            let error = match self.embed_once(candidate, asker, wanted, last).await {
+            let error = match self.embed_once(candidate, asker, wanted, last, open).await {
                 Ok(made) => {
                     return Tried {
                         attempts: tries.number(),
@@ -130,6 +145,7 @@ impl Models {
         asker: &Asker,
         wanted: &EmbedRequest,
         last: bool,
+        open: &mut Open,
     ) -> Result<Embeddings, ModelError> {
         let Some(port) = self.ports.get(&candidate.route.provider) else {
             let message = "the provider is not configured";
@@ -146,9 +162,13 @@ impl Models {
                 cache::derived(token, &digest, &candidate.route)
             }),
         };
+        open.asked = Some(candidate.clone());
         let made = port.wire.embed(call).await;
-        port.gate
-            .report(now(), made.as_ref().err().map(|error| error.kind));
+        // A failure that costs nothing leaves nothing to pay for in the pause.
+        if made.as_ref().is_err_and(|error| !error.is_billed()) {
+            open.asked = None;
+        }
+        port.gate.report(now(), made.as_ref().err());
         let made = made?;
         if made.vectors.len() != wanted.texts.len() {
             let message = "the provider sent another number of vectors than there are texts";
@@ -162,19 +182,17 @@ impl Models {
         ticket: Ticket,
         tried: Tried,
         keep: bool,
+        input: u64,
     ) -> Result<Embedded, ModelError> {
         let day = today(&self.books.clock);
-        let usage = tried
-            .made
-            .as_ref()
-            .map(|made| made.usage.clone())
-            .unwrap_or_default();
-        let bill = match (&tried.candidate, &tried.made) {
-            (Some(candidate), Ok(_)) => budget::bill(candidate, &usage, day),
-            _ => budget::Bill {
-                cost: Some(0.0),
-                charged: 0.0,
-            },
+        let (usage, bill) = match (&tried.candidate, &tried.made) {
+            (Some(candidate), Ok(made)) => {
+                let usage = made.usage.clone();
+                let bill = budget::bill(candidate, &usage, day);
+                (usage, bill)
+            }
+            (Some(candidate), Err(error)) if error.is_billed() => sent(candidate, input, day),
+            _ => (Usage::default(), NOTHING),
         };
         let route = tried.candidate.as_ref().map(|candidate| &candidate.route);
         let (provider, model) = (route.map(|r| &*r.provider), route.map(|r| &*r.model));
@@ -218,6 +236,61 @@ impl Models {
             usage,
             cost: bill.cost,
         })
+    }
+}
+
+const NOTHING: budget::Bill = budget::Bill {
+    cost: Some(0.0),
+    charged: 0.0,
+};
+
+/// What was sent, by our own count, and what that costs.
+fn sent(candidate: &Candidate, input: u64, day: Date) -> (Usage, budget::Bill) {
+    let usage = Usage {
+        input,
+        estimated: true,
+        ..Usage::default()
+    };
+    let bill = budget::bill(candidate, &usage, day);
+    (usage, bill)
+}
+
+/// A call under way. Whoever asked may go, which it notices by being dropped:
+/// then it is settled here, and what was sent is paid for.
+struct Open {
+    books: Books,
+    /// None once it is settled elsewhere.
+    ticket: Option<Ticket>,
+    input: u64,
+    asked: Option<Candidate>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // When everything has stopped, the row is left to the sweep.
+        let (Some(ticket), Ok(_)) = (self.ticket, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let day = today(&self.books.clock);
+        let asked = self.asked.as_ref();
+        let (usage, bill) = asked.map_or((Usage::default(), NOTHING), |candidate| {
+            sent(candidate, self.input, day)
+        });
+        let route = asked.map(|candidate| &candidate.route);
+        let settled = Settled {
+            told: json!({
+                "provider": route.map(|r| &*r.provider), "model": route.map(|r| &*r.model),
+                "attempts": u8::from(asked.is_some()), "outcome": "cancelled",
+                "cached": false, "estimated": true,
+                "tokens_in": usage.input, "tokens_out": 0,
+                "cost": bill.cost.map(dollars), "charged": dollars(bill.charged),
+            }),
+            counted: usage.total(),
+            answer: None,
+        };
+        let store = self.books.store.clone();
+        let writing = async move { write(&store, ticket, &settled).await };
+        drop(self.books.tasks.spawn("settle_embedding", writing));
     }
 }
 

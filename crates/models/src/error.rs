@@ -140,6 +140,16 @@ impl ModelError {
         self.should_retry.unwrap_or(by_kind)
     }
 
+    /// Whether the provider had the input, and so bills it, although nothing
+    /// came of it.
+    #[must_use]
+    pub fn is_billed(&self) -> bool {
+        matches!(
+            self.kind,
+            ModelErrorKind::Timeout | ModelErrorKind::Truncated
+        )
+    }
+
     /// Whether another provider may succeed where this one failed. A wrong
     /// request stays wrong; a key that this one does not know may be fine there.
     #[must_use]

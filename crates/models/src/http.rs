@@ -155,12 +155,12 @@ async fn create_embeddings(State(room): State<Arc<Models>>, request: Request) ->
 }
 
 async fn list_models(State(room): State<Arc<Models>>, request: Request) -> Response {
+    let dialect = listing::dialect(request.headers());
     let listed = async {
-        let dialect = listing::dialect(request.headers());
         who(dialect, &request.into_parts().0)?;
         Ok(json(&listing::all(&room, dialect)))
     };
-    answered(Dialect::Openai, listed).await
+    answered(dialect, listed).await
 }
 
 async fn one_model(State(room): State<Arc<Models>>, request: Request) -> Response {

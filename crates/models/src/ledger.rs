@@ -58,6 +58,8 @@ pub(crate) struct Meter {
     input: u64,
     asked: Option<Candidate>,
     attempts: u32,
+    /// Whether the present try has failed, and is billed all the same.
+    failed: Option<bool>,
     /// What failed tries have cost.
     before: Bill,
     before_tokens: u64,
@@ -85,6 +87,7 @@ impl Meter {
             input,
             asked: None,
             attempts: 0,
+            failed: None,
             before: nothing,
             before_tokens: 0,
             usage: None,
@@ -119,12 +122,22 @@ impl Meter {
     pub(crate) fn attempt(&mut self, candidate: &Candidate) {
         self.write_off();
         self.attempts += 1;
+        self.failed = None;
         self.asked = Some(candidate.clone());
     }
 
-    /// A try has failed; providers bill what they have said they counted.
+    /// The present try has failed before anything was said.
+    pub(crate) fn fail(&mut self, error: &ModelError) {
+        self.failed = Some(error.is_billed());
+    }
+
+    /// A try has failed; providers bill what they have said they counted, and
+    /// the input if they had it.
     fn write_off(&mut self) {
-        if let (Some(usage), Some(asked)) = (self.usage.take(), &self.asked) {
+        let billed = self.failed == Some(true);
+        let usage = self.usage.take();
+        let usage = usage.or_else(|| billed.then(|| self.guess(true)));
+        if let (Some(usage), Some(asked)) = (usage, &self.asked) {
             let bill = budget::bill(asked, &usage, self.today());
             self.before = budget::add(self.before, bill);
             self.before_tokens += usage.total();
@@ -200,8 +213,14 @@ impl Meter {
     fn sum_up(&mut self, outcome: Outcome<'_>) -> (Settled, Receipt) {
         let ended = matches!(outcome, Outcome::Ended(_));
         // What was not counted by the provider is counted by us: tokens that
-        // came have been paid for, and so has the input once something came.
-        let usage = self.usage.clone().unwrap_or_else(|| self.guess(ended));
+        // came have been paid for, and so has the input once it was sent,
+        // unless the provider has refused it.
+        let sent = self.asked.is_some()
+            && self.failed.unwrap_or(match outcome {
+                Outcome::Ended(_) | Outcome::Gone => true,
+                Outcome::Failed(error) => error.is_billed(),
+            });
+        let usage = self.usage.clone().unwrap_or_else(|| self.guess(sent));
         let nothing = Bill {
             cost: Some(0.0),
             charged: 0.0,
@@ -244,10 +263,9 @@ impl Meter {
         (settled, receipt)
     }
 
-    fn guess(&self, ended: bool) -> Usage {
-        let asked = ended || self.said > 0;
+    fn guess(&self, sent: bool) -> Usage {
         Usage {
-            input: if asked { self.input } else { 0 },
+            input: if sent || self.said > 0 { self.input } else { 0 },
             output: budget::text_tokens(self.said),
             estimated: true,
             ..Usage::default()

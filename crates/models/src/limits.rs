@@ -61,19 +61,17 @@ impl Breaker {
 }
 
 /// Whether a failure speaks against the provider, and not against the request.
+/// Callers choose models: that our key may not use one, or that our account is
+/// too small for it, says nothing about the others.
 #[must_use]
-pub(crate) fn is_its_own(kind: ModelErrorKind) -> bool {
+pub(crate) fn is_its_own(error: &ModelError) -> bool {
     use ModelErrorKind as K;
+    if error.kind == K::Auth {
+        return error.status == Some(401);
+    }
     matches!(
-        kind,
-        K::Auth
-            | K::Payment
-            | K::Overloaded
-            | K::Server
-            | K::Protocol
-            | K::Connect
-            | K::Timeout
-            | K::Truncated
+        error.kind,
+        K::Overloaded | K::Server | K::Protocol | K::Connect | K::Timeout | K::Truncated
     )
 }
 
@@ -177,12 +175,12 @@ impl Gate {
     }
 
     /// What became of a call.
-    pub(crate) fn report(&self, now: Timestamp, failed: Option<ModelErrorKind>) {
+    pub(crate) fn report(&self, now: Timestamp, failed: Option<&ModelError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match failed {
-            Some(kind) if is_its_own(kind) => state.0.failed(now),
+            Some(error) if is_its_own(error) => state.0.failed(now),
             // Too many calls say nothing about the provider's health.
-            Some(ModelErrorKind::RateLimited) => {}
+            Some(error) if error.kind == ModelErrorKind::RateLimited => {}
             _ => state.0.well(),
         }
     }
@@ -196,6 +194,18 @@ pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] Owned
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn what_a_caller_chooses_does_not_count() {
+        use ModelErrorKind as K;
+        let of = |kind, status| {
+            let mut error = ModelError::new(kind, "");
+            error.status = status;
+            is_its_own(&error)
+        };
+        assert!(of(K::Auth, Some(401)) && of(K::Server, Some(500)));
+        assert!(!of(K::Auth, Some(403)) && !of(K::Payment, Some(402)));
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + second).unwrap()
@@ -260,11 +270,13 @@ mod tests {
     async fn failures_of_requests_do_not_close_the_door() {
         let gate = Gate::new("a", 1, None, at(0));
         for _ in 0..100 {
-            gate.report(at(0), Some(ModelErrorKind::BadRequest));
+            let wrong = ModelError::new(ModelErrorKind::BadRequest, "no");
+            gate.report(at(0), Some(&wrong));
         }
         assert!(gate.enter(at(0), true).await.is_ok());
         for _ in 0..FAILURES {
-            gate.report(at(0), Some(ModelErrorKind::Server));
+            let error = ModelError::new(ModelErrorKind::Server, "down");
+            gate.report(at(0), Some(&error));
         }
         let shut = gate.enter(at(0), true).await.unwrap_err();
         assert_eq!(shut.kind, ModelErrorKind::Overloaded);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::{ChatRequest, Part};
+use crate::chat::{ChatRequest, Image, Part};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::prices::{Ability, Book, Model};
 
@@ -134,11 +134,17 @@ pub struct Vendor {
 
 /// What a call needs of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of wants, each its own"
+)]
 pub struct Needs {
     /// It has tools.
     pub tools: bool,
     /// It has pictures.
     pub vision: bool,
+    /// It has pictures that stand at addresses.
+    pub fetch: bool,
     /// It wants vectors.
     pub embed: bool,
     /// How much input it has, by our own count.
@@ -153,7 +159,8 @@ impl Needs {
         let mut parts = request.messages.iter().flat_map(|message| &message.parts);
         Self {
             tools: !request.tools.is_empty(),
-            vision: parts.any(|part| matches!(part, Part::Image(_))),
+            vision: parts.clone().any(|part| matches!(part, Part::Image(_))),
+            fetch: parts.any(|part| matches!(part, Part::Image(Image::Url(_)))),
             embed: false,
             input: crate::budget::input_tokens(request),
         }
@@ -223,6 +230,11 @@ pub fn plan(map: &Map, target: &str, needs: Needs, chance: f64) -> Result<Plan, 
 /// A target that is no role: `provider/model`, or the name of a model that only
 /// one provider has, or any role where there is only the script.
 fn named(map: &Map, target: &str) -> Result<Route, ModelError> {
+    // A name goes into headers, addresses and rows.
+    if target.chars().any(char::is_control) {
+        let message = "a model's name has no control characters";
+        return Err(ModelError::new(ModelErrorKind::NotFound, message));
+    }
     if let Some(route) = Route::parse(target)
         && map.vendors.contains_key(&route.provider)
     {
@@ -288,11 +300,15 @@ fn chosen(step: &[(Route, u32)], chance: f64) -> usize {
 
 /// Why a route cannot do what is asked.
 fn unfit(one: &Candidate, needs: Needs) -> Option<ModelError> {
-    let model = one.model.as_ref()?;
     let lacks = |what| {
         let message = format!("{} {what}", one.route);
         Some(ModelError::new(ModelErrorKind::Unsupported, message))
     };
+    // A server of our own would fetch them from inside of our network.
+    if needs.fetch && one.free && &*one.route.provider != DEMO {
+        return lacks("takes pictures as data only, not from addresses");
+    }
+    let model = one.model.as_ref()?;
     let embeds_only = model.can.as_deref() == Some(&[Ability::Embed]);
     if needs.embed && !model.may(Ability::Embed) {
         return lacks("makes no embeddings");

@@ -124,7 +124,7 @@ impl Store {
             "sent_cost": dollars(sent_cost), "sent_tokens": sent_tokens,
             "lasts": seconds(opening.lasts),
         });
-        let sql = SqlBuf::fixed(include_str!("sql/begin.sql")).bind(said.to_string());
+        let sql = SqlBuf::fixed(include_str!("sql/begin.sql")).bind(storable(said.to_string()));
         // What a crash of the database itself loses here is a reservation, and
         // the call with it.
         let rows = self.run(sql, opening.token.is_none()).await?;
@@ -167,9 +167,9 @@ impl Store {
         let sql = SqlBuf::fixed(include_str!("sql/settle.sql"))
             .bind(ticket.call.to_string())
             .bind(ticket.number.to_string())
-            .bind(settled.told.to_string())
+            .bind(storable(settled.told.to_string()))
             .bind(settled.counted.to_string())
-            .bind(settled.answer.clone());
+            .bind(settled.answer.clone().map(storable));
         self.run(sql, false).await.map(drop)
     }
 
@@ -194,15 +194,24 @@ impl Store {
         let sql = SqlBuf::fixed(include_str!("sql/keep.sql"))
             .bind(key.to_owned())
             .bind(owner.map(str::to_owned))
-            .bind(answer);
+            .bind(storable(answer));
         self.run(sql, true).await.map(drop)
     }
 
-    /// Gives back what nobody settles any more. Says how many.
+    /// Gives back what nobody settles any more, up to a number. Says how many.
     pub(crate) async fn sweep(&self) -> Result<u64, Error> {
-        let sql = SqlBuf::fixed(include_str!("sql/sweep.sql")).bind(AT_ONCE.to_string());
-        let rows = self.run(sql, false).await?;
-        Ok(rows.scalar().and_then(|n| n.parse().ok()).unwrap_or(0))
+        let mut swept = 0;
+        // One in each transaction: more would lock budgets in another order
+        // than calls that begin do, and they would wait for each other.
+        for _ in 0..AT_ONCE {
+            let sql = SqlBuf::fixed(include_str!("sql/sweep.sql")).bind("1".to_owned());
+            let rows = self.run(sql, false).await?;
+            match rows.scalar().and_then(|n| n.parse().ok()).unwrap_or(0) {
+                0 => break,
+                n => swept += n,
+            }
+        }
+        Ok(swept)
     }
 
     /// Removes what has had its time. Says how many rows.
@@ -271,6 +280,29 @@ pub(crate) struct Keep {
     pub(crate) calls: Duration,
     pub(crate) answers: Duration,
     pub(crate) cache: Duration,
+}
+
+/// JSON as `jsonb` takes it: it has no NUL, which models and clients may say.
+fn storable(text: String) -> String {
+    if !text.contains("\\u0000") {
+        return text;
+    }
+    let value = serde_json::from_str(&text).map(without_nul);
+    value.map_or(text, |value| value.to_string())
+}
+
+fn without_nul(value: Value) -> Value {
+    let plain = |text: String| text.replace('\0', "\u{fffd}");
+    match value {
+        Value::String(text) => Value::String(plain(text)),
+        Value::Array(items) => items.into_iter().map(without_nul).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let members = members.map(|(name, value)| (plain(name), without_nul(value)));
+            Value::Object(members.collect())
+        }
+        other => other,
+    }
 }
 
 /// An amount as `numeric` reads it, without the noise of binary fractions.

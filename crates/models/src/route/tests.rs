@@ -54,6 +54,31 @@ fn failed(kind: ModelErrorKind) -> ModelError {
 }
 
 #[test]
+fn our_own_servers_fetch_no_pictures_and_names_are_plain() {
+    let mut map = map(&[]);
+    let own = Vendor {
+        name: "own".into(),
+        free: true,
+    };
+    map.vendors.insert("own".into(), own);
+    let fetch = Needs {
+        vision: true,
+        fetch: true,
+        ..Needs::default()
+    };
+    let at = |target, needs| chain(&map, target, needs, 0.0);
+    assert_eq!(at("own/x", fetch), Err(ModelErrorKind::Unsupported));
+    let data = Needs {
+        fetch: false,
+        ..fetch
+    };
+    assert_eq!(at("own/x", data).unwrap(), ["own/x"]);
+    assert_eq!(at("a/x", fetch).unwrap(), ["a/x"]);
+    let odd = at("a/x\0y", Needs::default());
+    assert_eq!(odd, Err(ModelErrorKind::NotFound));
+}
+
+#[test]
 fn a_role_is_a_chain_and_chance_chooses_within_a_step() {
     let map = map(&[("coder", &["a/x@70 | b/y@30", "sees/m"])]);
     let at = |chance| chain(&map, "coder", Needs::default(), chance).unwrap();

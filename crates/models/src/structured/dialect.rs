@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::OutputSchema;
+use crate::structured::cost::SCHEMA_STEPS;
 
 /// How deep a schema may nest; deeper parts are sent as they are.
 const DEPTH_MAX: usize = 64;
@@ -180,28 +181,42 @@ pub(crate) fn is_open(schema: &Value) -> bool {
 
 /// Whether a part of it contains itself.
 pub(crate) fn is_recursive(schema: &Value) -> bool {
-    let mut path = Vec::new();
-    leads_back(schema, schema, &mut path, 0)
+    let mut search = Search {
+        root: schema,
+        path: Vec::new(),
+        left: SCHEMA_STEPS,
+    };
+    leads_back(schema, &mut search, 0)
 }
 
-fn leads_back<'a>(at: &'a Value, root: &'a Value, path: &mut Vec<&'a str>, depth: usize) -> bool {
-    if depth > DEPTH_MAX {
+/// A search for a way back. Its steps are counted: branches of references
+/// multiply, and a schema that cannot be searched counts as one that does.
+struct Search<'a> {
+    root: &'a Value,
+    path: Vec<&'a str>,
+    left: u32,
+}
+
+fn leads_back<'a>(at: &'a Value, search: &mut Search<'a>, depth: usize) -> bool {
+    if depth > DEPTH_MAX || search.left == 0 {
         return true;
     }
+    search.left -= 1;
     if let Some(to) = at.get("$ref").and_then(Value::as_str) {
-        if path.contains(&to) || to == "#" {
+        if search.path.contains(&to) || to == "#" {
             return true;
         }
-        let Some(there) = to.strip_prefix('#').and_then(|to| root.pointer(to)) else {
+        let there = to.strip_prefix('#');
+        let Some(there) = there.and_then(|to| search.root.pointer(to)) else {
             return false;
         };
-        path.push(to);
-        let back = leads_back(there, root, path, depth + 1);
-        path.pop();
+        search.path.push(to);
+        let back = leads_back(there, search, depth + 1);
+        search.path.pop();
         return back;
     }
     children(at).any(|(name, child)| {
-        name != "$defs" && name != "definitions" && leads_back(child, root, path, depth + 1)
+        name != "$defs" && name != "definitions" && leads_back(child, search, depth + 1)
     })
 }
 

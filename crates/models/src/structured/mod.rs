@@ -11,6 +11,7 @@
 //! answer says so; a partial value only grows.
 
 mod coerce;
+mod cost;
 pub(crate) mod dialect;
 mod lenient;
 mod scalars;

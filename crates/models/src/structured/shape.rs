@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::chat::OutputSchema;
 use crate::error::{ModelError, ModelErrorKind};
-use crate::structured::Partial;
 use crate::structured::coerce::{Coercer, Fit, Progress};
 use crate::structured::lenient::{Kind, Node, parse_at};
+use crate::structured::{Partial, cost};
 
 /// The longest answer that is read: some hundred files.
 const TEXT_MAX: usize = 8 << 20;
@@ -75,6 +75,7 @@ impl Shape {
             return Err(bad(format!("the schema is longer than {SCHEMA_MAX} bytes")));
         }
         let unusable = |error| bad(format!("the schema is no usable JSON Schema: {error}"));
+        cost::bounded(&schema).map_err(unusable)?;
         compiled(&schema, &mut Schemas::new()).map_err(unusable)?;
         Ok(Arc::new(Self { schema }))
     }
@@ -130,6 +131,8 @@ impl Shape {
     }
 
     fn check(&self, value: &Value) -> Result<(), Vec<String>> {
+        cost::affordable(&self.schema, value)
+            .map_err(|error| vec![format!("/: cannot be checked: {error}")])?;
         let mut schemas = Schemas::new();
         let index = compiled(&self.schema, &mut schemas).map_err(|error| vec![error])?;
         schemas.validate(value, index).map_err(|error| {

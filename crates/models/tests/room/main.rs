@@ -8,6 +8,7 @@
 
 mod budgets;
 mod dialects;
+mod leaving;
 mod ledger;
 mod provider;
 mod support;
