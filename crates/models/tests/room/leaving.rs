@@ -1,9 +1,13 @@
-//! Who goes before anything is said, and whose session a call may name.
+//! Who goes before anything is said, whose session a call may name, and what
+//! hostile words do to the books.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use models::{Asker, ChatRequest, EmbedRequest, ModelErrorKind};
 use serde_json::json;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::provider::{Say, end, text};
@@ -128,13 +132,13 @@ async fn a_try_that_was_overtaken_books_what_it_cost() {
     let room = Room::new().await;
     room.run("INSERT INTO ai.budgets (scope, subject, period, cost) VALUES ('user', 'ada', 'month', 9.0)").await;
     room.first.says([Say::Hang(text("once upon a time"))]);
-    let asker = Asker {
+    let ada = Asker {
         token: Some(Uuid::from_u128(2)),
         ..asker("ada")
     };
     let asked = || ChatRequest::to("first/m").user("x");
-    let slow = room.models.stream(asker.clone(), asked()).await.unwrap();
-    let quick = room.another().complete(asker, asked()).await.unwrap();
+    let slow = room.models.stream(ada.clone(), asked()).await.unwrap();
+    let quick = room.another().complete(ada, asked()).await.unwrap();
     assert_eq!(quick.text, "hello");
     assert_eq!(
         room.one("SELECT (cost_reserved > 0)::text FROM ai.spending")
@@ -152,4 +156,45 @@ async fn a_try_that_was_overtaken_books_what_it_cost() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(room.one(booked).await, "true");
+}
+
+// Without a bound on steps this would not end.
+#[tokio::test]
+async fn a_schema_whose_branches_multiply_is_refused_at_once() {
+    let room = Room::new().await;
+    let mut defs = serde_json::Map::new();
+    for n in 0..30 {
+        let next = json!({"$ref": format!("#/$defs/n{}", n + 1)});
+        defs.insert(format!("n{n}"), json!({"anyOf": vec![next; 8]}));
+    }
+    defs.insert("n30".to_owned(), json!({"type": "string"}));
+    let schema = json!({"type": "object", "$defs": defs,
+        "properties": {"a": {"$ref": "#/$defs/n0"}}});
+    for stream in [true, false] {
+        let body = json!({"model": "coder", "stream": stream,
+            "messages": [{"role": "user", "content": "x"}],
+            "response_format": {"type": "json_schema",
+                "json_schema": {"name": "a", "schema": schema}}});
+        let (status, _, told) = room
+            .http(&asker("ada").caller, "/chat/completions", &body)
+            .await;
+        assert_eq!(status, 400, "{told}");
+        assert!(told.contains("branches"), "{told}");
+    }
+    assert_eq!(room.first.calls(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_refused_the_list_in_the_words_of_the_dialect() {
+    let room = Room::new().await;
+    let request = http::Request::get("/models")
+        .header("anthropic-version", "2023-06-01")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let router = Arc::clone(&room.models).router();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 401);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(told["type"], "error", "{told}");
 }
