@@ -136,7 +136,7 @@ async fn a_try_that_was_overtaken_books_what_it_cost() {
         token: Some(Uuid::from_u128(2)),
         ..asker("ada")
     };
-    let question = || ChatRequest::to("first/m").user("x");
+    let asked = || ChatRequest::to("first/m").user("x");
     let slow = room.models.stream(ada.clone(), asked()).await.unwrap();
     let quick = room.another().complete(ada, asked()).await.unwrap();
     assert_eq!(quick.text, "hello");
