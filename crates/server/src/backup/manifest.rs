@@ -372,4 +372,28 @@ mod tests {
             assert_eq!(read(&path).unwrap_err().code(), "FB6008");
         }
     }
+
+    /// The last line is right: whoever can write a bucket can count as well.
+    #[test]
+    fn a_hash_that_is_none_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.jsonl");
+        for sha256 in ["../../outside", "/etc/x", "", &"0G".repeat(32)] {
+            let header = Header {
+                version: VERSION,
+                ..Header::default()
+            };
+            let file = StoredFile {
+                version: "v1".to_owned(),
+                size: 1,
+                sha256: sha256.to_owned(),
+            };
+            let _ = std::fs::remove_file(&path);
+            let mut writer = Writer::create(&path).unwrap();
+            writer.write(&Line::Backup(header)).unwrap();
+            writer.write(&Line::File(file)).unwrap();
+            writer.finish().unwrap();
+            assert_eq!(read(&path).unwrap_err().code(), "FB6008", "{sha256}");
+        }
+    }
 }
