@@ -23,13 +23,7 @@ pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
 
 fn javascript(repo: &Repo, steps: &mut Steps) {
     let folder = repo.path("tests/clients/js");
-    // Its only optional package is a Node of our own, for machines that have an older one.
-    let omitted: &[&str] = if newer_node().is_some() {
-        &[]
-    } else {
-        &["--omit=optional"]
-    };
-    let Some(node) = install(&folder, "supabase-js: install", omitted, steps) else {
+    let Some(node) = install(&folder, "supabase-js: install", omitted(), steps) else {
         return;
     };
     let suites = [
@@ -177,4 +171,42 @@ fn pytest(repo: &Repo, python: &Path, files: &[&str]) -> Command {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("FERROBASE_BIN", repo.binary());
     tests
+}
+
+/// What `npm ci` leaves out. The only optional package is a Node of our own, for machines that
+/// have an older one.
+pub(crate) fn omitted() -> &'static [&'static str] {
+    if newer_node().is_some() {
+        &[]
+    } else {
+        &["--omit=optional"]
+    }
+}
+
+/// The Python of the environment `<name>-venv` of the build folder, with what the folder's
+/// `requirements.txt` names. Each is a step called `<name>: …`.
+pub(crate) fn environment(
+    repo: &Repo,
+    name: &str,
+    what: &str,
+    folder: &Path,
+    steps: &mut Steps,
+) -> Option<PathBuf> {
+    let venv = repo.target().join(format!("{name}-venv"));
+    let python = venv.join("bin/python");
+    if !setup::works(&python.to_string_lossy(), &["-m", "pip", "--version"]) {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(&venv);
+        if !steps.command(&format!("{name}: environment"), &mut make) {
+            return None;
+        }
+    }
+    let mut install = Command::new(&python);
+    install
+        .current_dir(folder)
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", "-r", "requirements.txt"]);
+    steps
+        .command(&format!("{name}: install {what}"), &mut install)
+        .then_some(python)
 }

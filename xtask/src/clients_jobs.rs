@@ -8,7 +8,6 @@ use std::process::Command;
 
 use crate::clients;
 use crate::repo::Repo;
-use crate::setup;
 use crate::step::Steps;
 use crate::test::cargo;
 
@@ -17,12 +16,7 @@ const PYTHON_WORKER: &str = "sdk/python/ferrobase_worker.py";
 /// Installs, checks types and runs the suite, each as its own step.
 pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
     let folder = repo.path("tests/clients/jobs");
-    let omitted: &[&str] = if clients::newer_node().is_some() {
-        &[]
-    } else {
-        &["--omit=optional"]
-    };
-    let Some(node) = clients::install(&folder, "jobs: install", omitted, steps) else {
+    let Some(node) = clients::install(&folder, "jobs: install", clients::omitted(), steps) else {
         return;
     };
     let mut types = Command::new(&node);
@@ -63,23 +57,7 @@ pub(crate) fn run(repo: &Repo, steps: &mut Steps) {
 
 /// The environment with mypy, after it has looked at the worker.
 fn python(repo: &Repo, folder: &Path, steps: &mut Steps) -> Option<PathBuf> {
-    let venv = repo.target().join("jobs-venv");
-    let python = venv.join("bin/python");
-    if !setup::works(&python.to_string_lossy(), &["-m", "pip", "--version"]) {
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv", "--clear"]).arg(&venv);
-        if !steps.command("jobs: environment", &mut make) {
-            return None;
-        }
-    }
-    let mut install = Command::new(&python);
-    install
-        .current_dir(folder)
-        .args(["-m", "pip", "install", "--quiet"])
-        .args(["--disable-pip-version-check", "-r", "requirements.txt"]);
-    if !steps.command("jobs: install mypy", &mut install) {
-        return None;
-    }
+    let python = clients::environment(repo, "jobs", "mypy", folder, steps)?;
     let mut types = Command::new(&python);
     types
         .current_dir(repo.root())
